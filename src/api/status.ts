@@ -1,0 +1,118 @@
+// The shape of what a running switch says about itself: the control socket serves it, `ringbridge status` shows it.
+// Plain data only: counters are snapshots, 64-bit ones fit a double exactly up to 2^53.
+
+export interface QueueStatus {
+  /** Virtqueue index as in the vhost-user messages: even receiveq, odd transmitq (the guest's view). */
+  index: number;
+  kind: "receiveq" | "transmitq";
+  state: "stopped" | "disabled" | "running" | "broken";
+  /** Why a broken queue stopped: a sentence, and the descriptor index at which it was seen. */
+  broken?: { reason: string; descriptor: number };
+  size: number;
+  /** Frames and bytes (virtio_net header not counted) moved through the queue since the port was made. */
+  frames: number;
+  bytes: number;
+  /** Kicks received (transmitq) and calls sent. */
+  calls: number;
+  /** The worker that polls this transmitq; absent for a receiveq. */
+  worker?: number;
+  /** Frames not delivered, by cause (see src/core/causes.ts). Causes with count 0 are left out. */
+  drops: Record<string, number>;
+}
+
+export interface RegionStatus {
+  /** Guest physical address, size in bytes and front-end address, as hexadecimal strings with 0x. */
+  guestAddress: string;
+  size: number;
+  userAddress: string;
+  /** Offset in linear memory at which the region is mapped. */
+  window: number;
+  /** True when the front-end could truncate the file under us (no F_SEAL_SHRINK): an access would be a SIGBUS. */
+  shrinkable: boolean;
+}
+
+export interface PortStatus {
+  name: string;
+  id: number;
+  role: "listen" | "connect";
+  path: string;
+  /** waiting: no front-end; connected: session up, no ring runs; running: at least one ring runs. */
+  state: "waiting" | "connected" | "running";
+  /** Milliseconds since the state was entered. */
+  stateForMs: number;
+  /** Front-end's process id, where the kernel tells it. */
+  peerPid?: number;
+  /** How many front-ends have connected since the port was made. */
+  connections: number;
+  /** Negotiated features by name. */
+  features: string[];
+  protocolFeatures: string[];
+  headerBytes: number;
+  regions: RegionStatus[];
+  queues: QueueStatus[];
+  /** Sums over the queues. rx = from the guest, tx = to the guest. */
+  rxFrames: number;
+  rxBytes: number;
+  txFrames: number;
+  txBytes: number;
+  drops: Record<string, number>;
+  /** The last thing that went wrong on this port, if any: what, and what to do. */
+  lastError?: string;
+}
+
+export interface WorkerStatus {
+  id: number;
+  state: "polling" | "parked";
+  frames: number;
+  polls: number;
+  parks: number;
+  /** CPU share of one core over the last second, 0…1, where it is known. */
+  queues: number;
+}
+
+export interface FdbStatus {
+  entries: number;
+  limit: number;
+  ageingSeconds: number;
+  learned: number;
+  moved: number;
+  aged: number;
+  /** Addresses not learned because the table, or the port's share of it, was full. */
+  refused: number;
+}
+
+export interface SwitchStatus {
+  version: string;
+  pid: number;
+  uptimeMs: number;
+  /** SHA-256 of the core module that forwards, first 16 hex digits. */
+  wasmHash: string;
+  memory: { totalBytes: number; windowBytesUsed: number };
+  workers: WorkerStatus[];
+  fdb: FdbStatus;
+  ports: PortStatus[];
+  /** Monotonic milliseconds at which the snapshot was taken: rates are differences of two snapshots. */
+  takenAtMs: number;
+}
+
+export interface FdbEntryStatus {
+  mac: string;
+  port: string;
+  ageSeconds: number;
+}
+
+/** What a reload of the configuration did. */
+export interface ReloadResult {
+  added: string[];
+  removed: string[];
+  changed: string[];
+  unchanged: string[];
+}
+
+/** What the control socket needs from a running switch. */
+export interface SwitchControl {
+  status(): SwitchStatus;
+  fdb(): FdbEntryStatus[];
+  flushFdb(port?: string): number;
+  reload(): Promise<ReloadResult>;
+}

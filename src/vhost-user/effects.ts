@@ -1,0 +1,51 @@
+// The boundary between the vhost-user session (pure) and the switch (which has rings, memory and file descriptors).
+// A session never touches anything: it asks for these, in order, and is told how they went.
+
+/** A file descriptor number. Whoever holds the number owns the descriptor: an effect that carries one hands it over. */
+export type Fd = number;
+
+/** A memory region of the front-end, from SET_MEM_TABLE or ADD_MEM_REG. All addresses and sizes in bytes. */
+export interface MemoryRegion {
+  guestAddress: bigint;
+  size: bigint;
+  userAddress: bigint;
+  mmapOffset: bigint;
+}
+
+/** A ring that may be started: the addresses are guest physical, already checked to lie each in one region and aligned. */
+export interface RingSetup {
+  size: number;
+  desc: bigint;
+  avail: bigint;
+  used: bigint;
+  /** The next avail index to process (SET_VRING_BASE). */
+  nextAvail: number;
+}
+
+export type Effect =
+  /** Negotiated virtio features: the switch derives header size, mergeable buffers, event idx. No ring runs. */
+  | { kind: "setFeatures"; features: bigint }
+  /** Replace the whole memory map. Every ring has been stopped by effects before this one. */
+  | { kind: "setMemory"; regions: MemoryRegion[]; fds: Fd[] }
+  | { kind: "addRegion"; region: MemoryRegion; fd: Fd }
+  /** Rings that lie in the region have been stopped before. */
+  | { kind: "removeRegion"; region: MemoryRegion }
+  /** Run a ring. The kick and call descriptors stay owned by the session: it closes them only after stopQueue/setCall. */
+  | { kind: "startQueue"; index: number; ring: RingSetup; kick: Fd | null; call: Fd | null; enabled: boolean }
+  /** Drain and stop a ring. Its outcome is the next avail index; after it no guest memory is touched by that ring. */
+  | { kind: "stopQueue"; index: number }
+  | { kind: "setEnabled"; index: number; enabled: boolean }
+  /** Swap the call descriptor of a running ring. When the effect is done the old one is no longer used. */
+  | { kind: "setCall"; index: number; call: Fd | null }
+  /** Swap the kick descriptor of a running ring. */
+  | { kind: "setKick"; index: number; kick: Fd | null }
+  /** Close descriptors that nothing uses any more. */
+  | { kind: "close"; fds: Fd[] }
+  /** Something an operator should read, once. */
+  | { kind: "log"; level: "info" | "warn"; text: string };
+
+/** How an effect went: `error` is a sentence for the operator; `nextAvail` is given by stopQueue. */
+export interface EffectOutcome {
+  error?: string;
+  nextAvail?: number;
+}
