@@ -1,0 +1,163 @@
+// Feature bits: their names for people, the sets that the switch offers, and what they mean for the frame header.
+// Names are those of the virtio 1.3 and vhost-user specifications.
+
+import * as virtio from "../../assembly/spec/virtio.js";
+
+/** Protocol feature bit numbers (VHOST_USER_PROTOCOL_F_*) that this code refers to. */
+export const PROTOCOL_F_MQ = 0;
+export const PROTOCOL_F_REPLY_ACK = 3;
+export const PROTOCOL_F_RESET_DEVICE = 13;
+export const PROTOCOL_F_CONFIGURE_MEM_SLOTS = 15;
+export const PROTOCOL_F_STATUS = 16;
+
+/** The whole set of virtio feature names by bit number, for net devices; bits without a name print as a number. */
+export const FEATURE_NAMES: Readonly<Record<number, string>> = {
+  0: "VIRTIO_NET_F_CSUM",
+  1: "VIRTIO_NET_F_GUEST_CSUM",
+  2: "VIRTIO_NET_F_CTRL_GUEST_OFFLOADS",
+  3: "VIRTIO_NET_F_MTU",
+  5: "VIRTIO_NET_F_MAC",
+  6: "VIRTIO_NET_F_GSO",
+  7: "VIRTIO_NET_F_GUEST_TSO4",
+  8: "VIRTIO_NET_F_GUEST_TSO6",
+  9: "VIRTIO_NET_F_GUEST_ECN",
+  10: "VIRTIO_NET_F_GUEST_UFO",
+  11: "VIRTIO_NET_F_HOST_TSO4",
+  12: "VIRTIO_NET_F_HOST_TSO6",
+  13: "VIRTIO_NET_F_HOST_ECN",
+  14: "VIRTIO_NET_F_HOST_UFO",
+  15: "VIRTIO_NET_F_MRG_RXBUF",
+  16: "VIRTIO_NET_F_STATUS",
+  17: "VIRTIO_NET_F_CTRL_VQ",
+  18: "VIRTIO_NET_F_CTRL_RX",
+  19: "VIRTIO_NET_F_CTRL_VLAN",
+  20: "VIRTIO_NET_F_CTRL_RX_EXTRA",
+  21: "VIRTIO_NET_F_GUEST_ANNOUNCE",
+  22: "VIRTIO_NET_F_MQ",
+  23: "VIRTIO_NET_F_CTRL_MAC_ADDR",
+  24: "VIRTIO_F_NOTIFY_ON_EMPTY",
+  26: "VHOST_F_LOG_ALL",
+  27: "VIRTIO_F_ANY_LAYOUT",
+  28: "VIRTIO_F_INDIRECT_DESC",
+  29: "VIRTIO_F_EVENT_IDX",
+  30: "VHOST_USER_F_PROTOCOL_FEATURES",
+  32: "VIRTIO_F_VERSION_1",
+  33: "VIRTIO_F_ACCESS_PLATFORM",
+  34: "VIRTIO_F_RING_PACKED",
+  35: "VIRTIO_F_IN_ORDER",
+  36: "VIRTIO_F_ORDER_PLATFORM",
+  37: "VIRTIO_F_SR_IOV",
+  38: "VIRTIO_F_NOTIFICATION_DATA",
+  39: "VIRTIO_F_NOTIF_CONFIG_DATA",
+  40: "VIRTIO_F_RING_RESET",
+  41: "VIRTIO_NET_F_GUEST_RSC4",
+  42: "VIRTIO_NET_F_GUEST_RSC6",
+  50: "VIRTIO_NET_F_DEVICE_STATS",
+  51: "VIRTIO_NET_F_HASH_TUNNEL",
+  52: "VIRTIO_NET_F_VQ_NOTF_COAL",
+  53: "VIRTIO_NET_F_NOTF_COAL",
+  54: "VIRTIO_NET_F_GUEST_USO4",
+  55: "VIRTIO_NET_F_GUEST_USO6",
+  56: "VIRTIO_NET_F_HOST_USO",
+  57: "VIRTIO_NET_F_HASH_REPORT",
+  59: "VIRTIO_NET_F_GUEST_HDRLEN",
+  60: "VIRTIO_NET_F_RSS",
+  61: "VIRTIO_NET_F_RSC_EXT",
+  62: "VIRTIO_NET_F_STANDBY",
+  63: "VIRTIO_NET_F_SPEED_DUPLEX",
+};
+
+/** Protocol feature names by bit number. */
+export const PROTOCOL_FEATURE_NAMES: Readonly<Record<number, string>> = {
+  0: "VHOST_USER_PROTOCOL_F_MQ",
+  1: "VHOST_USER_PROTOCOL_F_LOG_SHMFD",
+  2: "VHOST_USER_PROTOCOL_F_RARP",
+  3: "VHOST_USER_PROTOCOL_F_REPLY_ACK",
+  4: "VHOST_USER_PROTOCOL_F_MTU",
+  5: "VHOST_USER_PROTOCOL_F_BACKEND_REQ",
+  6: "VHOST_USER_PROTOCOL_F_CROSS_ENDIAN",
+  7: "VHOST_USER_PROTOCOL_F_CRYPTO_SESSION",
+  8: "VHOST_USER_PROTOCOL_F_PAGEFAULT",
+  9: "VHOST_USER_PROTOCOL_F_CONFIG",
+  10: "VHOST_USER_PROTOCOL_F_BACKEND_SEND_FD",
+  11: "VHOST_USER_PROTOCOL_F_HOST_NOTIFIER",
+  12: "VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD",
+  13: "VHOST_USER_PROTOCOL_F_RESET_DEVICE",
+  14: "VHOST_USER_PROTOCOL_F_INBAND_NOTIFICATIONS",
+  15: "VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS",
+  16: "VHOST_USER_PROTOCOL_F_STATUS",
+  17: "VHOST_USER_PROTOCOL_F_XEN_MMAP",
+  18: "VHOST_USER_PROTOCOL_F_SHARED_OBJECT",
+  19: "VHOST_USER_PROTOCOL_F_DEVICE_STATE",
+  20: "VHOST_USER_PROTOCOL_F_GET_VRING_BASE_INFLIGHT",
+  21: "VHOST_USER_PROTOCOL_F_GPA_ADDRESSES",
+  22: "VHOST_USER_PROTOCOL_F_SHMEM",
+  23: "VHOST_USER_PROTOCOL_F_GET_VRING_BASE_SKIP_DRAIN",
+};
+
+/** A feature set with these bit numbers. */
+export function bits(...numbers: number[]): bigint {
+  return numbers.reduce((set, bit) => set | (1n << BigInt(bit)), 0n);
+}
+
+/** Whether a feature set holds the bit with this number. */
+export function hasBit(set: bigint, bit: number): boolean {
+  return ((set >> BigInt(bit)) & 1n) === 1n;
+}
+
+/**
+ * What the switch offers. No checksum or segmentation offload: a frame goes on as it came. STATUS, CTRL_VQ and
+ * GUEST_ANNOUNCE are the front-end's own business, but QEMU hides MQ and GUEST_ANNOUNCE from the guest without them.
+ * IN_ORDER is true of this back-end, and DPDK's driver takes its fast path with it.
+ */
+export const DEFAULT_FEATURES: bigint = bits(
+  virtio.VIRTIO_NET_F_MRG_RXBUF,
+  virtio.VIRTIO_NET_F_STATUS,
+  virtio.VIRTIO_NET_F_CTRL_VQ,
+  virtio.VIRTIO_NET_F_GUEST_ANNOUNCE,
+  virtio.VIRTIO_NET_F_MQ,
+  virtio.VIRTIO_F_ANY_LAYOUT,
+  virtio.VIRTIO_F_INDIRECT_DESC,
+  virtio.VIRTIO_F_EVENT_IDX,
+  virtio.VHOST_USER_F_PROTOCOL_FEATURES,
+  virtio.VIRTIO_F_VERSION_1,
+  virtio.VIRTIO_F_IN_ORDER,
+);
+
+export const DEFAULT_PROTOCOL_FEATURES: bigint = bits(
+  PROTOCOL_F_MQ,
+  PROTOCOL_F_REPLY_ACK,
+  PROTOCOL_F_RESET_DEVICE,
+  PROTOCOL_F_CONFIGURE_MEM_SLOTS,
+  PROTOCOL_F_STATUS,
+);
+
+/** Names of the bits of a virtio feature set, lowest bit first; an unnamed bit reads "bit 58". */
+export function featureNames(features: bigint): string[] {
+  return namesOf(features, FEATURE_NAMES);
+}
+
+/** Names of the bits of a vhost-user protocol feature set. */
+export function protocolFeatureNames(features: bigint): string[] {
+  return namesOf(features, PROTOCOL_FEATURE_NAMES);
+}
+
+function namesOf(set: bigint, names: Readonly<Record<number, string>>): string[] {
+  const found: string[] = [];
+  for (let bit = 0; bit < 64; bit++) {
+    if (hasBit(set, bit)) found.push(names[bit] ?? `bit ${bit}`);
+  }
+  return found;
+}
+
+/**
+ * Bytes of struct virtio_net_hdr with these negotiated features: 12 with num_buffers, 10 without
+ * (virtio 1.3 section 5.1.6.1 and its legacy note).
+ */
+export function headerSize(features: bigint): number {
+  const withNumBuffers =
+    hasBit(features, virtio.VIRTIO_NET_F_MRG_RXBUF) ||
+    hasBit(features, virtio.VIRTIO_F_VERSION_1) ||
+    hasBit(features, virtio.VIRTIO_F_RING_PACKED);
+  return withNumBuffers ? virtio.VIRTIO_NET_HDR_SIZE : virtio.VIRTIO_NET_HDR_SIZE_LEGACY;
+}

@@ -1,0 +1,332 @@
+// The wire format of vhost-user, for both roles: the MESSAGES table (protocol facts as data) and the payload codecs.
+// Source: QEMU docs/interop/vhost-user.rst. Every number is in native byte order, which here is little endian.
+// Nothing in this file knows what a message does; sizes are checked exactly, so that a decoded payload is whole.
+
+import type { Fd, MemoryRegion } from "./effects.js";
+
+/** Header: u32 request, u32 flags, u32 payload size. */
+export const HEADER_SIZE = 12;
+/** Larger than every payload of every request; a larger size field can only be garbage (M26). */
+export const PAYLOAD_SIZE_MAX = 4096;
+/** VHOST_USER_MAX_RAM_SLOTS of the baseline: regions in one SET_MEM_TABLE, and descriptors in one message. */
+export const MEM_TABLE_REGIONS_MAX = 8;
+export const FDS_MAX = 8;
+/** VHOST_USER_MAX_CONFIG_SIZE. */
+export const CONFIG_SIZE_MAX = 256;
+
+export const FLAG_VERSION_MASK = 0x3;
+export const FLAG_VERSION = 0x1;
+export const FLAG_REPLY = 0x4;
+export const FLAG_NEED_REPLY = 0x8;
+export const FLAGS_KNOWN = FLAG_VERSION_MASK | FLAG_REPLY | FLAG_NEED_REPLY;
+/** QEMU compares a reply's flags with exactly this: NEED_REPLY is not echoed. */
+export const FLAGS_OF_REPLY = FLAG_VERSION | FLAG_REPLY;
+
+/** In the u64 of SET_VRING_KICK/CALL/ERR: bits 0-7 the vring index, bit 8 "no descriptor comes with this". */
+const VRING_FD_INDEX_MASK = 0xffn;
+const VRING_FD_NOFD = 0x100n;
+
+const REGION_SIZE = 32;
+const MEM_TABLE_HEADER_SIZE = 8;
+const CONFIG_HEADER_SIZE = 12;
+
+export type PayloadKind =
+  | "none"
+  | "u64"
+  | "vringState"
+  | "vringAddr"
+  | "vringFd"
+  | "memTable"
+  | "memRegion"
+  | "config"
+  /** Not decoded: the message is not supported. */
+  | "opaque";
+
+/** Descriptors in SCM_RIGHTS. vringFd: one, or none when the NOFD bit is set. optional: tolerated and closed. */
+export type FdsExpected = "none" | "one" | "optional" | "perRegion" | "vringFd";
+
+/** ack: a u64, 0 = done, and only when REPLY_ACK was negotiated and NEED_REPLY is set. other: a reply never made here. */
+export type ReplyKind = "ack" | "u64" | "vringState" | "config" | "other";
+
+export interface MessageSpec {
+  number: number;
+  name: MessageName;
+  payload: PayloadKind;
+  fds: FdsExpected;
+  reply: ReplyKind;
+  /** False: listed so that logs can name it; the session refuses it. */
+  supported: boolean;
+}
+
+type Row = readonly [
+  number: number,
+  payload: PayloadKind,
+  fds: FdsExpected,
+  reply: ReplyKind,
+  supported?: "unsupported",
+];
+
+const ROWS = {
+  GET_FEATURES: [1, "none", "none", "u64"],
+  SET_FEATURES: [2, "u64", "none", "ack"],
+  SET_OWNER: [3, "none", "none", "ack"],
+  RESET_OWNER: [4, "none", "none", "ack"],
+  SET_MEM_TABLE: [5, "memTable", "perRegion", "ack"],
+  SET_LOG_BASE: [6, "opaque", "one", "u64", "unsupported"],
+  SET_LOG_FD: [7, "none", "one", "ack"],
+  SET_VRING_NUM: [8, "vringState", "none", "ack"],
+  SET_VRING_ADDR: [9, "vringAddr", "none", "ack"],
+  SET_VRING_BASE: [10, "vringState", "none", "ack"],
+  GET_VRING_BASE: [11, "vringState", "none", "vringState"],
+  SET_VRING_KICK: [12, "vringFd", "vringFd", "ack"],
+  SET_VRING_CALL: [13, "vringFd", "vringFd", "ack"],
+  SET_VRING_ERR: [14, "vringFd", "vringFd", "ack"],
+  GET_PROTOCOL_FEATURES: [15, "none", "none", "u64"],
+  SET_PROTOCOL_FEATURES: [16, "u64", "none", "ack"],
+  GET_QUEUE_NUM: [17, "none", "none", "u64"],
+  SET_VRING_ENABLE: [18, "vringState", "none", "ack"],
+  SEND_RARP: [19, "u64", "none", "ack", "unsupported"],
+  NET_SET_MTU: [20, "u64", "none", "ack", "unsupported"],
+  SET_BACKEND_REQ_FD: [21, "opaque", "one", "ack", "unsupported"],
+  IOTLB_MSG: [22, "opaque", "none", "u64", "unsupported"],
+  SET_VRING_ENDIAN: [23, "vringState", "none", "ack", "unsupported"],
+  GET_CONFIG: [24, "config", "none", "config"],
+  SET_CONFIG: [25, "config", "none", "ack", "unsupported"],
+  CREATE_CRYPTO_SESSION: [26, "opaque", "none", "other", "unsupported"],
+  CLOSE_CRYPTO_SESSION: [27, "opaque", "none", "ack", "unsupported"],
+  POSTCOPY_ADVISE: [28, "opaque", "none", "other", "unsupported"],
+  POSTCOPY_LISTEN: [29, "opaque", "none", "ack", "unsupported"],
+  POSTCOPY_END: [30, "opaque", "none", "u64", "unsupported"],
+  GET_INFLIGHT_FD: [31, "opaque", "none", "other", "unsupported"],
+  SET_INFLIGHT_FD: [32, "opaque", "one", "ack", "unsupported"],
+  GPU_SET_SOCKET: [33, "opaque", "one", "ack", "unsupported"],
+  RESET_DEVICE: [34, "none", "none", "ack"],
+  VRING_KICK: [35, "vringState", "none", "ack", "unsupported"],
+  GET_MAX_MEM_SLOTS: [36, "none", "none", "u64"],
+  ADD_MEM_REG: [37, "memRegion", "one", "ack"],
+  REM_MEM_REG: [38, "memRegion", "optional", "ack"],
+  SET_STATUS: [39, "u64", "none", "ack"],
+  GET_STATUS: [40, "none", "none", "u64"],
+  GET_SHARED_OBJECT: [41, "opaque", "none", "other", "unsupported"],
+  SET_DEVICE_STATE_FD: [42, "opaque", "one", "other", "unsupported"],
+  CHECK_DEVICE_STATE: [43, "opaque", "none", "u64", "unsupported"],
+  GET_SHMEM_CONFIG: [44, "opaque", "none", "other", "unsupported"],
+  GET_VRING_BASE_SKIP_DRAIN: [45, "opaque", "none", "vringState", "unsupported"],
+} as const satisfies Record<string, Row>;
+
+export type MessageName = keyof typeof ROWS;
+
+/** The decoded payload of the request with this name. */
+export type MessagePayload<N extends MessageName> = PayloadOf<Extract<Payload["kind"], (typeof ROWS)[N][1]>>;
+
+/** All front-end requests of the specification by name. */
+export const MESSAGES = Object.fromEntries(
+  Object.entries(ROWS as Record<string, Row>).map(([name, [number, payload, fds, reply, supported]]) => [
+    name,
+    { number, name, payload, fds, reply, supported: supported !== "unsupported" },
+  ]),
+) as Record<MessageName, MessageSpec>;
+
+const BY_NUMBER = new Map(Object.values(MESSAGES).map((spec) => [spec.number, spec]));
+
+/** The request with this number, or undefined when the specification has none. */
+export function messageByNumber(request: number): MessageSpec | undefined {
+  return BY_NUMBER.get(request);
+}
+
+/** How logs name a request: "SET_MEM_TABLE (5)", or "request 4711" for one that the specification does not have. */
+export function requestLabel(request: number): string {
+  const spec = BY_NUMBER.get(request);
+  return spec ? `${spec.name} (${request})` : `request ${request}`;
+}
+
+/** One whole message as it was on the wire, with the descriptors that came with its first byte. */
+export interface WireMessage {
+  request: number;
+  flags: number;
+  payload: Uint8Array;
+  fds: Fd[];
+}
+
+/** A decoded payload. Addresses and sizes in bytes; vringAddr addresses are the front-end's (UVA). */
+export type Payload =
+  | { kind: "none" }
+  | { kind: "u64"; value: bigint }
+  | { kind: "vringState"; index: number; num: number }
+  | { kind: "vringAddr"; index: number; flags: number; desc: bigint; used: bigint; avail: bigint; log: bigint }
+  /** `reserved` holds the bits that have no meaning: nonzero is for the session to refuse (M4). */
+  | { kind: "vringFd"; index: number; noFd: boolean; reserved: bigint }
+  | { kind: "memTable"; regions: MemoryRegion[] }
+  | { kind: "memRegion"; region: MemoryRegion }
+  | { kind: "config"; offset: number; flags: number; data: Uint8Array };
+
+/** The payload with this kind. */
+export type PayloadOf<K extends Payload["kind"]> = Extract<Payload, { kind: K }>;
+
+/**
+ * A payload that does not decode. `closes`: its size is not that of the message, so nothing the connection says can
+ * be trusted (M26); otherwise only this message is refused (M22).
+ */
+export interface BadPayload {
+  kind: "bad";
+  reason: string;
+  closes: boolean;
+}
+
+const FIXED_SIZE: Partial<Record<PayloadKind, number>> = {
+  none: 0,
+  u64: 8,
+  vringState: 8,
+  vringAddr: 40,
+  vringFd: 8,
+  memRegion: 40,
+};
+
+/** Decode the bytes after the header as the given kind, or say why they are not one. */
+export function decodePayload(kind: Exclude<PayloadKind, "opaque">, bytes: Uint8Array): Payload | BadPayload {
+  const want = FIXED_SIZE[kind];
+  if (want !== undefined && bytes.length !== want) return wrongSize(bytes.length, `${want}`);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  switch (kind) {
+    case "none":
+      return { kind };
+    case "u64":
+      return { kind, value: view.getBigUint64(0, true) };
+    case "vringState":
+      return { kind, index: view.getUint32(0, true), num: view.getUint32(4, true) };
+    case "vringAddr":
+      return {
+        kind,
+        index: view.getUint32(0, true),
+        flags: view.getUint32(4, true),
+        desc: view.getBigUint64(8, true),
+        used: view.getBigUint64(16, true),
+        avail: view.getBigUint64(24, true),
+        log: view.getBigUint64(32, true),
+      };
+    case "vringFd": {
+      const value = view.getBigUint64(0, true);
+      const reserved = value & ~(VRING_FD_INDEX_MASK | VRING_FD_NOFD);
+      return { kind, index: Number(value & VRING_FD_INDEX_MASK), noFd: (value & VRING_FD_NOFD) !== 0n, reserved };
+    }
+    case "memRegion":
+      return { kind, region: decodeRegion(view, 8) };
+    case "memTable":
+      return decodeMemTable(view);
+    case "config":
+      return decodeConfig(view, bytes);
+  }
+}
+
+function wrongSize(have: number, want: string): BadPayload {
+  return { kind: "bad", reason: `its payload has ${have} bytes where ${want} belong`, closes: true };
+}
+
+function decodeMemTable(view: DataView): Payload | BadPayload {
+  if (view.byteLength < MEM_TABLE_HEADER_SIZE) return wrongSize(view.byteLength, `at least ${MEM_TABLE_HEADER_SIZE}`);
+  const count = view.getUint32(0, true);
+  if (count > MEM_TABLE_REGIONS_MAX) {
+    const reason = `it lists ${count} memory regions, at most ${MEM_TABLE_REGIONS_MAX} fit in one table`;
+    return { kind: "bad", reason, closes: false };
+  }
+  const want = MEM_TABLE_HEADER_SIZE + count * REGION_SIZE;
+  if (view.byteLength !== want) {
+    const reason = `its payload has ${view.byteLength} bytes where ${count} memory regions take ${want}`;
+    return { kind: "bad", reason, closes: false };
+  }
+  const regions = Array.from({ length: count }, (_, i) => decodeRegion(view, MEM_TABLE_HEADER_SIZE + i * REGION_SIZE));
+  return { kind: "memTable", regions };
+}
+
+function decodeRegion(view: DataView, at: number): MemoryRegion {
+  return {
+    guestAddress: view.getBigUint64(at, true),
+    size: view.getBigUint64(at + 8, true),
+    userAddress: view.getBigUint64(at + 16, true),
+    mmapOffset: view.getBigUint64(at + 24, true),
+  };
+}
+
+function decodeConfig(view: DataView, bytes: Uint8Array): Payload | BadPayload {
+  if (bytes.length < CONFIG_HEADER_SIZE) return wrongSize(bytes.length, `at least ${CONFIG_HEADER_SIZE}`);
+  const size = view.getUint32(4, true);
+  if (size > CONFIG_SIZE_MAX || bytes.length !== CONFIG_HEADER_SIZE + size) {
+    return wrongSize(bytes.length, `${CONFIG_HEADER_SIZE} + ${size} (at most ${CONFIG_SIZE_MAX})`);
+  }
+  const data = bytes.slice(CONFIG_HEADER_SIZE);
+  return { kind: "config", offset: view.getUint32(0, true), flags: view.getUint32(8, true), data };
+}
+
+/** The bytes of a payload, padding zeroed. */
+export function encodePayload(payload: Payload): Uint8Array {
+  const bytes = new Uint8Array(encodedSize(payload));
+  const view = new DataView(bytes.buffer);
+  switch (payload.kind) {
+    case "none":
+      break;
+    case "u64":
+      view.setBigUint64(0, payload.value, true);
+      break;
+    case "vringState":
+      view.setUint32(0, payload.index, true);
+      view.setUint32(4, payload.num, true);
+      break;
+    case "vringAddr":
+      view.setUint32(0, payload.index, true);
+      view.setUint32(4, payload.flags, true);
+      view.setBigUint64(8, payload.desc, true);
+      view.setBigUint64(16, payload.used, true);
+      view.setBigUint64(24, payload.avail, true);
+      view.setBigUint64(32, payload.log, true);
+      break;
+    case "vringFd":
+      view.setBigUint64(0, BigInt(payload.index) | (payload.noFd ? VRING_FD_NOFD : 0n) | payload.reserved, true);
+      break;
+    case "memRegion":
+      encodeRegion(view, 8, payload.region);
+      break;
+    case "memTable":
+      view.setUint32(0, payload.regions.length, true);
+      payload.regions.forEach((region, i) => {
+        encodeRegion(view, MEM_TABLE_HEADER_SIZE + i * REGION_SIZE, region);
+      });
+      break;
+    case "config":
+      view.setUint32(0, payload.offset, true);
+      view.setUint32(4, payload.data.length, true);
+      view.setUint32(8, payload.flags, true);
+      bytes.set(payload.data, CONFIG_HEADER_SIZE);
+      break;
+  }
+  return bytes;
+}
+
+function encodedSize(payload: Payload): number {
+  if (payload.kind === "memTable") return MEM_TABLE_HEADER_SIZE + payload.regions.length * REGION_SIZE;
+  if (payload.kind === "config") return CONFIG_HEADER_SIZE + payload.data.length;
+  return FIXED_SIZE[payload.kind]!;
+}
+
+function encodeRegion(view: DataView, at: number, region: MemoryRegion): void {
+  view.setBigUint64(at, region.guestAddress, true);
+  view.setBigUint64(at + 8, region.size, true);
+  view.setBigUint64(at + 16, region.userAddress, true);
+  view.setBigUint64(at + 24, region.mmapOffset, true);
+}
+
+/** Header and payload as they go on the wire. `flags` without the version, which is added here. */
+export function encodeMessage(request: number, flags: number, payload: Payload): Uint8Array {
+  const body = encodePayload(payload);
+  const bytes = new Uint8Array(HEADER_SIZE + body.length);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(0, request, true);
+  view.setUint32(4, FLAG_VERSION | flags, true);
+  view.setUint32(8, body.length, true);
+  bytes.set(body, HEADER_SIZE);
+  return bytes;
+}
+
+/** A back-end's reply to `request`. */
+export function encodeReply(request: number, payload: Payload): Uint8Array {
+  return encodeMessage(request, FLAG_REPLY, payload);
+}

@@ -1,0 +1,107 @@
+// What a back-end session remembers between two messages: plain data, never changed in place.
+
+import type { Fd, MemoryRegion, RingSetup } from "./effects.js";
+import { type RingAddresses, resolveRing } from "./regions.js";
+
+/** Queue pairs that GET_QUEUE_NUM answers: QEMU compares its own number of pairs with it. */
+export const QUEUE_PAIRS_MAX = 128;
+/** Vring indices 0 ... 255. An index is compared as the whole u32 that it is on the wire (M4). */
+export const VRINGS_MAX = 2 * QUEUE_PAIRS_MAX;
+/** GET_MAX_MEM_SLOTS: the number libvhost-user answers; it may never get smaller over reconnects. */
+export const MEM_SLOTS_MAX = 509;
+/** Texts one front-end may put in the log: a hostile one must not be able to fill the disk. */
+export const LOG_TEXTS_MAX = 64;
+
+/** One virtqueue as its front-end has described it so far. */
+export interface Ring {
+  /** Entries; 0 until SET_VRING_NUM. */
+  size: number;
+  /** Next avail index: what SET_VRING_BASE said, or where the ring stopped. */
+  nextAvail: number;
+  /** Front-end addresses (UVA), resolved when the ring is to run; null until SET_VRING_ADDR and after a stop. */
+  addresses: RingAddresses | null;
+  kick: Fd | null;
+  call: Fd | null;
+  /** SET_VRING_ENABLE. Independent of started. */
+  enabled: boolean;
+  /** The specification's word: SET_VRING_KICK came and GET_VRING_BASE has not. */
+  started: boolean;
+  /** The switch runs it. A started ring does not run while something that it needs is missing. */
+  running: boolean;
+}
+
+export interface SessionState {
+  readonly offeredFeatures: bigint;
+  readonly offeredProtocolFeatures: bigint;
+  /** Acked virtio features; null until SET_FEATURES. */
+  readonly features: bigint | null;
+  /** The last SET_FEATURES was refused: FEATURES_OK must not stand in the device status. */
+  readonly featuresRefused: boolean;
+  readonly protocolFeatures: bigint;
+  /** Virtio device status, SET_STATUS. */
+  readonly status: number;
+  readonly regions: readonly MemoryRegion[];
+  /** By vring index; an index nobody has spoken of is absent. */
+  readonly rings: Readonly<Record<number, Readonly<Ring>>>;
+  /** A ring nobody has spoken of is enabled: SET_FEATURES came without VHOST_USER_F_PROTOCOL_FEATURES. */
+  readonly enabledByDefault: boolean;
+  readonly logged: readonly string[];
+}
+
+/** The ring at an index below VRINGS_MAX, as it is before anything was said about it if need be. */
+export function ringAt(state: SessionState, index: number): Readonly<Ring> {
+  return (
+    state.rings[index] ?? {
+      size: 0,
+      nextAvail: 0,
+      addresses: null,
+      kick: null,
+      call: null,
+      enabled: state.enabledByDefault,
+      started: false,
+      running: false,
+    }
+  );
+}
+
+/** The state with some of a ring's fields replaced. */
+export function withRing(state: SessionState, index: number, change: Partial<Ring>): SessionState {
+  return { ...state, rings: { ...state.rings, [index]: { ...ringAt(state, index), ...change } } };
+}
+
+/** The state with the same change made to every ring that it knows. */
+export function withEveryRing(state: SessionState, change: Partial<Ring>): SessionState {
+  const rings = Object.fromEntries(Object.entries(state.rings).map(([i, ring]) => [i, { ...ring, ...change }]));
+  return { ...state, rings };
+}
+
+/** Indices of the rings for which the test holds, ascending. */
+export function ringsWhere(state: SessionState, test: (ring: Readonly<Ring>) => boolean): number[] {
+  return Object.entries(state.rings)
+    .filter(([, ring]) => test(ring))
+    .map(([index]) => Number(index));
+}
+
+/** The descriptors that the session owns. */
+export function ownedFds(state: SessionState): Fd[] {
+  return Object.values(state.rings).flatMap((ring) => [ring.kick, ring.call].filter((fd) => fd !== null));
+}
+
+/**
+ * Whether a ring can run now. waiting: something that it needs has not come yet, which is no mistake (M42).
+ * bad: everything is there and does not fit.
+ */
+export type Readiness = { kind: "ready"; ring: RingSetup } | { kind: "waiting" | "bad"; reason: string };
+
+/** See Readiness. */
+export function readiness(state: SessionState, index: number): Readiness {
+  const { started, size, addresses, nextAvail } = ringAt(state, index);
+  if (!started) return { kind: "waiting", reason: "no SET_VRING_KICK has come" };
+  if (size === 0) return { kind: "waiting", reason: "no SET_VRING_NUM has come" };
+  if (addresses === null) return { kind: "waiting", reason: "no SET_VRING_ADDR has come" };
+  if (state.regions.length === 0) return { kind: "waiting", reason: "there is no guest memory" };
+  const resolved = resolveRing(addresses, size, state.regions);
+  if (!resolved.ok) return { kind: "bad", reason: resolved.reason };
+  const { desc, avail, used } = resolved;
+  return { kind: "ready", ring: { size, desc, avail, used, nextAvail } };
+}
