@@ -107,6 +107,16 @@ export interface ReloadResult {
   removed: string[];
   changed: string[];
   unchanged: string[];
+  /** Settings that were changed in the file but stay as they are until the switch is started again. */
+  needsRestart?: string[];
+}
+
+/** Who answers on a control socket. `api` is raised when a client of an older number would misread the answers. */
+export interface VersionStatus {
+  name: "ringbridge";
+  version: string;
+  api: number;
+  pid: number;
 }
 
 /** What the control socket needs from a running switch. */

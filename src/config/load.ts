@@ -12,6 +12,7 @@ import {
   AGEING_DEFAULT,
   FDB_LIMIT_DEFAULT,
   FDB_PER_PORT_DEFAULT,
+  PORTS_MAX,
   type PortConfig,
   type SwitchConfig,
 } from "./schema.js";
@@ -104,9 +105,13 @@ function readFault(error: NodeJS.ErrnoException): string {
   return `cannot be read: ${error.message}`;
 }
 
-/** Two ports of one name (only flags can do that: YAML refuses a key twice) or two sockets of one path. */
+/** Too many ports, two ports of one name (only flags can do that: YAML refuses a key twice) or two sockets of one path. */
 function conflicts(ports: readonly PlacedPort[], control: string): string[] {
   const lines: string[] = [];
+  const surplus = ports[PORTS_MAX];
+  if (surplus !== undefined) {
+    lines.push(`${surplus.where}: ports: ${ports.length} ports are too many for one switch, which has ${PORTS_MAX}`);
+  }
   const names = new Map<string, string>();
   const paths = new Map<string, string>([[control, "the control socket"]]);
   for (const { port, where } of ports) {

@@ -44,6 +44,8 @@ export interface SwitchConfig {
 /** sockaddr_un.sun_path has 108 bytes, the last of which ends the string (unix(7)). */
 export const SOCKET_PATH_MAX = 107;
 export const WORKERS_MAX = 16;
+/** PORTS_MAX of assembly/abi.ts. */
+export const PORTS_MAX = 1024;
 /** Half a second: beyond it `poll: true` is meant. */
 export const SPIN_US_MAX = 500_000;
 /** Queue pairs of one port. */

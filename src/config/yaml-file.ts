@@ -14,8 +14,9 @@ export interface YamlFile {
 /** Parses YAML 1.2 text; `file` is the name that positions start with. Never throws. */
 export function parseYaml(text: string, file: string): YamlFile {
   const counter = new LineCounter();
-  // Without prettyErrors a message is one line; the position is added here in our own form.
-  const document = parseDocument(text, { lineCounter: counter, prettyErrors: false });
+  // Without prettyErrors a message is one line; the position is added here in our own form. Warnings (a map as a key)
+  // would go to the process; what they warn of becomes an unknown key anyway.
+  const document = parseDocument(text, { lineCounter: counter, prettyErrors: false, logLevel: "error" });
   const position = (offset: number) => {
     const { line, col } = counter.linePos(offset);
     return `${file}:${Math.max(line, 1)}:${Math.max(col, 1)}`;

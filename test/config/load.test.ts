@@ -249,6 +249,15 @@ describe("a wrong file", () => {
     ]);
   });
 
+  it("refuses more ports than the switch has", () => {
+    const ports = (count: number) =>
+      `ports:\n${Array.from({ length: count }, (_, i) => `  p${i}: { listen: /p${i} }\n`).join("")}`;
+    expect(load(ports(1024)).ports).toHaveLength(1024);
+    expect(linesOf(ports(1025))).toEqual([
+      "/etc/net.yaml:1026:20: ports: 1025 ports are too many for one switch, which has 1024",
+    ]);
+  });
+
   it("refuses a flag's port that has the name of one in the file", () => {
     expect(linesOf("ports: { a: { listen: /a } }", { portFlags: ["a=listen:/b"] })).toEqual([
       '--port a=listen:/b: there is a port "a" already (/etc/net.yaml:1:23): give one of them another name',
