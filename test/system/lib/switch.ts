@@ -1,0 +1,99 @@
+// The switch under test, as an operator runs it: the built program in a process of its own, asked over its control
+// socket with `ringbridge status --json`, and looked at from outside through /proc.
+import { execFile } from "node:child_process";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import type { PortStatus, SwitchStatus } from "../../../src/api/status.js";
+import { cliFile } from "./needs.js";
+import { type Child, scratch, start, waitFor } from "./process.js";
+
+const execute = promisify(execFile);
+let switches = 0;
+
+export interface SwitchPort {
+  name: string;
+  /** listen: the switch makes the socket; connect: the front-end does. */
+  role: "listen" | "connect";
+  path: string;
+}
+
+export interface RunningSwitch {
+  readonly process: Child;
+  readonly pid: number;
+  status(): Promise<SwitchStatus>;
+  /** Status of one port; throws when the switch has no such port. */
+  port(name: string): Promise<PortStatus>;
+  /** Waits until the ports are in this state. */
+  waitForState(state: PortStatus["state"], names: readonly string[], limitMs?: number): Promise<void>;
+  /** Open file descriptors. */
+  descriptors(): number;
+  /** Mappings of memory files, which is what guest RAM is. */
+  memoryMappings(): number;
+  /** Resident memory in KiB. */
+  residentKib(): number;
+  /** CPU time used so far by all threads, in nanoseconds. */
+  cpuNanoseconds(): bigint;
+  /** Ends it as an operator does, with SIGTERM, and returns how it ended. */
+  stop(): Promise<string | undefined>;
+  kill(): Promise<void>;
+}
+
+/** A port with a socket of its own in the scratch folder. */
+export function socketPort(name: string, role: SwitchPort["role"] = "listen"): SwitchPort {
+  return { name, role, path: join(scratch, `${name}.sock`) };
+}
+
+/** Starts a switch and waits until it answers and listens. */
+export async function startSwitch(ports: readonly SwitchPort[]): Promise<RunningSwitch> {
+  const control = join(scratch, `control${++switches}.sock`);
+  const portArguments = ports.flatMap(({ name, role, path }) => ["--port", `${name}=${role}:${path}`]);
+  const child = start(`switch${switches}`, process.execPath, [cliFile, "run", ...portArguments, "--control", control]);
+
+  const status = async (): Promise<SwitchStatus> => {
+    const { stdout } = await execute(process.execPath, [cliFile, "status", "--json", "--control", control], {
+      timeout: 20_000,
+      maxBuffer: 1 << 24,
+    });
+    return JSON.parse(stdout) as SwitchStatus;
+  };
+  const port = async (name: string): Promise<PortStatus> => {
+    const found = (await status()).ports.find((candidate) => candidate.name === name);
+    if (found === undefined) throw new Error(`the switch has no port ${name}`);
+    return found;
+  };
+  const listening = () =>
+    existsSync(control) && ports.every(({ role, path }) => role === "connect" || existsSync(path));
+  await waitFor("the switch to listen", 20_000, listening, [child]);
+  await status();
+
+  const proc = (file: string): string => readFileSync(`/proc/${child.pid}/${file}`, "utf8");
+  return {
+    process: child,
+    pid: child.pid,
+    status,
+    port,
+    async waitForState(state, names, limitMs = 60_000) {
+      const reached = async () => {
+        const found = (await status()).ports.filter((candidate) => names.includes(candidate.name));
+        return found.length === names.length && found.every((candidate) => candidate.state === state);
+      };
+      await waitFor(`port ${names.join(", ")} to be ${state}`, limitMs, reached, [child]);
+    },
+    descriptors: () => readdirSync(`/proc/${child.pid}/fd`).length,
+    memoryMappings: () =>
+      proc("maps")
+        .split("\n")
+        .filter((line) => / \/memfd:| \/dev\/(shm|hugepages)\//.test(line)).length,
+    residentKib: () => Number(/^VmRSS:\s+(\d+) kB$/m.exec(proc("status"))![1]),
+    cpuNanoseconds: () =>
+      readdirSync(`/proc/${child.pid}/task`)
+        .map((thread) => BigInt(proc(`task/${thread}/schedstat`).split(" ")[0]!))
+        .reduce((sum, share) => sum + share, 0n),
+    async stop() {
+      await child.end("SIGTERM");
+      return child.ended;
+    },
+    kill: () => child.end("SIGKILL"),
+  };
+}

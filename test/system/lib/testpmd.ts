@@ -1,0 +1,104 @@
+// DPDK's testpmd, driven at its prompt: its virtio-user ports are the front-ends (and drivers) most in use after QEMU.
+import { readFileSync } from "node:fs";
+import { testpmdFile } from "./needs.js";
+import { type Child, start, waitFor } from "./process.js";
+
+let instances = 0;
+const prompt = "testpmd> ";
+
+export interface VirtioUserPort {
+  mac: string;
+  /** The vhost-user socket. */
+  path: string;
+  /** True: testpmd listens; false (default): it connects. */
+  server?: boolean;
+  /** Further virtio-user arguments, such as { mrg_rxbuf: 0, queue_size: 512 }. */
+  options?: Record<string, number>;
+}
+
+/** Counters of one testpmd port, as its driver counts them. */
+export interface TestpmdStats {
+  rxPackets: number;
+  txPackets: number;
+  rxBytes: number;
+  txBytes: number;
+  rxMissed: number;
+}
+
+export interface Testpmd {
+  readonly process: Child;
+  /** Waits until the prompt is there, which is after all ports are attached. */
+  ready(limitMs?: number): Promise<void>;
+  /** Types a command and returns what it printed. */
+  command(line: string, limitMs?: number): Promise<string>;
+  /** Counters by port number. */
+  stats(): Promise<TestpmdStats[]>;
+  quit(): Promise<void>;
+}
+
+/** Huge pages that are free, in MiB. */
+function freeHugeMb(): number {
+  const info = readFileSync("/proc/meminfo", "utf8");
+  const field = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+)`, "m").exec(info)?.[1] ?? 0);
+  return (field("HugePages_Free") * field("Hugepagesize")) / 1024;
+}
+
+/** Starts testpmd with these ports, in interactive mode, forwarding stopped. `memoryMb` is its whole memory. */
+export function startTestpmd(ports: readonly VirtioUserPort[], memoryMb = 256): Testpmd {
+  if (testpmdFile === undefined) throw new Error("dpdk-testpmd is missing; see describeNeeding");
+  const name = `testpmd${++instances}`;
+  const vdevs = ports.map(({ mac, path, server = false, options = {} }, index) => {
+    const more = Object.entries({ ...options, ...(server ? { server: 1 } : {}) });
+    const fields = [["mac", mac], ["path", path], ["queues", 1], ...more].map(([key, value]) => `${key}=${value}`);
+    return `--vdev=net_virtio_user${index},${fields.join(",")}`;
+  });
+  // Without --single-file-segments huge pages would be more regions than a vhost-user back-end takes (8).
+  const memory = freeHugeMb() >= memoryMb ? ["--in-memory", "--single-file-segments"] : ["--no-huge"];
+  // stdbuf: without a terminal testpmd's answers would stay in its buffer while its prompt does not.
+  const child = start(name, "stdbuf", [
+    ...["-oL", testpmdFile, "-l", "0,1", "--no-pci", "--no-telemetry", `--file-prefix=${name}-${process.pid}`],
+    ...[...memory, "-m", `${memoryMb}`, ...vdevs],
+    // Destination address of what a port sends: the other port of its pair (0-1, 2-3, ...).
+    ...["--", "-i", "--disable-link-check", "--total-num-mbufs=16384"],
+    ...ports.map((_, index) => `--eth-peer=${index},${ports[index ^ 1]?.mac ?? ports[index]!.mac}`),
+  ]);
+
+  const command = async (line: string, limitMs = 20_000): Promise<string> => {
+    const from = child.output().length;
+    child.process.stdin!.write(`${line}\n`);
+    // The command line echoes what is typed, so the prompt that counts is the one after the echo.
+    const answered = () => {
+      const text = child.output().slice(from);
+      const end = text.lastIndexOf(prompt);
+      return end >= 0 && text.includes(line) && end > text.indexOf(line) ? text.slice(0, end) : undefined;
+    };
+    return await waitFor(`testpmd's answer to \`${line}\``, limitMs, answered, [child]);
+  };
+  return {
+    process: child,
+    command,
+    async ready(limitMs = 60_000) {
+      await waitFor("testpmd's prompt", limitMs, () => child.output().includes(prompt), [child]);
+    },
+    async stats() {
+      const text = await command("show port stats all");
+      return text
+        .split("NIC statistics for port")
+        .slice(1)
+        .map((part) => {
+          const number = (label: string) => Number(new RegExp(`${label}:\\s+(\\d+)`).exec(part)?.[1]);
+          return {
+            rxPackets: number("RX-packets"),
+            txPackets: number("TX-packets"),
+            rxBytes: number("RX-bytes"),
+            txBytes: number("TX-bytes"),
+            rxMissed: number("RX-missed"),
+          };
+        });
+    },
+    async quit() {
+      child.process.stdin!.write("quit\n");
+      await waitFor("testpmd to quit", 20_000, () => child.ended !== undefined);
+    },
+  };
+}
