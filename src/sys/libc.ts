@@ -31,6 +31,7 @@ export interface Libc {
   write(fd: number, buffer: Pointer, length: number): number;
   /** -1 on failure, as all the others: the address is returned as a signed integer. */
   mmap(address: bigint, length: number, protection: number, flags: number, fd: number, offset: bigint): number | bigint;
+  madvise(address: bigint, length: number, advice: number): number;
   fstatfs(fd: number, buffer: Pointer): number;
   sysconf(name: number): number;
   memfd_create(name: string, flags: number): number;
@@ -64,6 +65,7 @@ const DECLARATIONS: Record<keyof Libc, string> = {
   read: "intptr_t read(int, void *, size_t)",
   write: "intptr_t write(int, const void *, size_t)",
   mmap: "intptr_t mmap(uintptr_t, size_t, int, int, int, int64_t)",
+  madvise: "int madvise(uintptr_t, size_t, int)",
   fstatfs: "int fstatfs(int, void *)",
   sysconf: "intptr_t sysconf(int)",
   memfd_create: "int memfd_create(const char *, uint32_t)",

@@ -15,6 +15,7 @@ const MAP_PRIVATE = 0x02;
 const MAP_FIXED = 0x10;
 const MAP_ANONYMOUS = 0x20;
 const MAP_NORESERVE = 0x4000;
+const MADV_DONTFORK = 10;
 const SC_PAGESIZE = 30;
 const STATFS_BYTES = 120;
 const STATFS_TYPE = 0;
@@ -88,6 +89,9 @@ export function mapInto(
 export function unmap(base: bigint, offset: number, length: number, options: MapOptions = {}): void {
   checkRange(base, offset, length, options.pageSize ?? hostPageSize());
   place(base, offset, length, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0n);
+  // V8 sets this on the memory it allocates. Only pages with equal flags become one mapping again, and the number of
+  // mappings of a process is limited.
+  check(libc().madvise(base + BigInt(offset), length, MADV_DONTFORK), "madvise(MADV_DONTFORK)");
 }
 
 function checkRange(base: bigint, offset: number, length: number, pageBytes: number): void {

@@ -19,7 +19,9 @@ export function errnoName(errno: number): string {
 
 /** A sentence fragment for an errno ("connection refused"), undefined when Node knows none. */
 function errnoText(errno: number): string | undefined {
-  return process.getBuiltinModule("node:util").getSystemErrorMap().get(-errno)?.[1];
+  const [name, text] = process.getBuiltinModule("node:util").getSystemErrorMap().get(-errno) ?? [];
+  // The map also has numbers of Node's own beyond the kernel's.
+  return name === errnoName(errno) ? text : undefined;
 }
 
 /** A system call that failed. Compare `code` ("ECONNREFUSED", "EAGAIN", …), never the message. */
