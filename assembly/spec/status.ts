@@ -39,6 +39,8 @@ export const DROP_TX_DIRECTION = 9;
 export const DROP_TX_INDIRECT = 10;
 /** The transmitq is disabled (SET_VRING_ENABLE 0): its frames are taken and discarded. Counted on the transmitq. */
 export const DROP_DISABLED = 11;
-/** The source MAC address is a group address. Counted on the transmitq. */
+/** The source MAC address is a group address or zero. Counted on the transmitq. */
 export const DROP_BAD_SOURCE = 12;
-export const DROP_CAUSES = 13;
+/** Sent to 01:80:c2:00:00:0X, which bridges keep to themselves (IEEE 802.1Q table 8-1). Counted on the transmitq. */
+export const DROP_RESERVED = 13;
+export const DROP_CAUSES = 14;

@@ -1,0 +1,268 @@
+// The structs that the host and the core share: plain C structs in linear memory, reached by pointer.
+// `tools/layout-transform.mjs` writes their sizes and field offsets to src/core/layout.ts at every build,
+// and the check fails when that file is not what this one says. Raise ABI_VERSION with every change.
+//
+// Who writes what:
+// - "host" fields are written by the host while nothing else reads the struct, or published with one atomic store
+//   (a list pointer, a flag); the host then waits for a grace period: until every worker has been between two bursts.
+// - "worker" fields belong to the worker that polls the queue, or that holds the receiveq.
+// A list {count, items…} is never changed in place: a new one is published and the old one freed after the grace period.
+
+export const ABI_VERSION: u32 = 1;
+
+/** Longest burst that is taken from a transmitq at once. */
+export const BURST: u32 = 64;
+/** Segments that one worker can hold in either direction; one frame may have CHAIN_SEGMENTS of them. */
+export const SEGMENTS: u32 = 2048;
+export const CHAIN_SEGMENTS: u32 = 1024;
+/** Longest frame carried, in bytes without the virtio_net header (64 KiB of payload behind an Ethernet header). */
+export const FRAME_MAX: u32 = 65550;
+/** Ports are numbered 0 to PORTS_MAX - 1. */
+export const PORTS_MAX: u32 = 1024;
+
+/** The root: the host writes it before any worker starts. */
+@unmanaged
+export class Core {
+  abiVersion: u32 = 0;
+  workers: u32 = 0;
+  /** -> Fdb */
+  fdb: u32 = 0;
+  /** -> u32[PORTS_MAX], pointers to Port, 0 where there is none. Published entry by entry. */
+  ports: u32 = 0;
+  /** -> list of Port pointers that take flooded frames. Published. */
+  floodList: u32 = 0;
+}
+
+/** One contiguous piece of a guest's memory, mapped whole into linear memory. */
+@unmanaged
+export class Region {
+  /** Guest physical address and size in bytes. */
+  guestAddress: u64 = 0;
+  size: u64 = 0;
+  /** Offset in linear memory of its first byte. */
+  window: u32 = 0;
+  reserved: u32 = 0;
+}
+
+/** One side of the bridge: a guest's device. */
+@unmanaged
+export class Port {
+  id: u32 = 0;
+  /** -> list {count, pad, Region…}, ascending by address. Published. */
+  regions: u32 = 0;
+  /** -> list {count, Queue pointer…} of running, enabled receiveqs. Published. */
+  receiveqs: u32 = 0;
+  reserved: u32 = 0;
+}
+
+/** One virtqueue. Three groups, each on cache lines of its own: set by the host, moved by the worker, counters. */
+@unmanaged
+export class Queue {
+  // host: set before the queue is published
+  /** Offsets in linear memory of descriptor table, avail ring and used ring. */
+  desc: u32 = 0;
+  avail: u32 = 0;
+  used: u32 = 0;
+  /** Entries; a power of two, 1 to 32768. */
+  size: u32 = 0;
+  /** -> Port */
+  port: u32 = 0;
+  /** Pair number, used to steer a flow to the receiveq that belongs to its transmitq. */
+  pair: u32 = 0;
+  /** 10 or 12 bytes. */
+  headerSize: u32 = 0;
+  /** VIRTIO_NET_F_MRG_RXBUF, VIRTIO_F_EVENT_IDX, VIRTIO_F_INDIRECT_DESC negotiated: 0 or 1. */
+  mergeable: u32 = 0;
+  eventIdx: u32 = 0;
+  indirect: u32 = 0;
+  /** 1: several workers may enqueue here, so they take the lock. */
+  shared: u32 = 0;
+  // host: may change while the queue runs
+  /** SET_VRING_ENABLE; a disabled transmitq is drained and its frames discarded. */
+  enabled: u32 = 0;
+  /** Descriptor of the call eventfd, -1 for none. */
+  callFd: i32 = 0;
+  pad0: u32 = 0;
+  pad1: u64 = 0;
+
+  // worker
+  /** Free-running index of the next avail entry to take, and of the next used entry to write (16 bits used). */
+  nextAvail: u32 = 0;
+  nextUsed: u32 = 0;
+  /** nextUsed when the last call was decided (event idx). */
+  calledUsed: u32 = 0;
+  /** avail.idx as last read. */
+  seenAvail: u32 = 0;
+  /** QUEUE_* of spec/status.ts, and the descriptor index at which it was seen. */
+  status: u32 = 0;
+  statusDescriptor: u32 = 0;
+  /** 1 while the queue stands in some worker's call list; the worker clears it just before it writes the eventfd. */
+  callPending: u32 = 0;
+  /** Spin lock, see `shared`. */
+  lock: u32 = 0;
+  pad2: u64 = 0;
+  pad3: u64 = 0;
+  pad4: u64 = 0;
+  pad5: u64 = 0;
+
+  // counters, worker
+  frames: u64 = 0;
+  bytes: u64 = 0;
+  calls: u64 = 0;
+  /** u64[DROP_CAUSES] starts here: the host allots that much behind the struct. */
+  drops: u64 = 0;
+}
+
+/** One worker thread: what it polls and its scratch space. */
+@unmanaged
+export class Worker {
+  // host
+  id: u32 = 0;
+  /** -> list {count, Queue pointer…} of the transmitqs it polls. Published. */
+  transmitqs: u32 = 0;
+  /** 1: leave the loop. */
+  stop: u32 = 0;
+  /** How many workers there are. */
+  workers: u32 = 0;
+  pad1: u64 = 0;
+  pad2: u64 = 0;
+  pad3: u64 = 0;
+  pad4: u64 = 0;
+  pad5: u64 = 0;
+  pad6: u64 = 0;
+
+  // worker
+  /** Raised between two polls: whoever saw an older one may trust that the worker has let go of what it held. */
+  epoch: u32 = 0;
+  /** 1 while it sleeps: it holds nothing. */
+  parked: u32 = 0;
+  /** Queues to call: `callCount` Queue pointers at `calls`. */
+  callCount: u32 = 0;
+  /** Segments in use: of the burst in hand, and of the receive buffers in reservation. */
+  txSegments: u32 = 0;
+  rxSegments: u32 = 0;
+  /** Second results of a chain walk: bytes found, and the descriptor at which it failed. */
+  chainBytes: u32 = 0;
+  chainDescriptor: u32 = 0;
+  pad9: u32 = 0;
+  frames: u64 = 0;
+  polls: u64 = 0;
+  parks: u64 = 0;
+  pad7: u64 = 0;
+
+  // scratch, laid out by the host behind the struct
+  /** -> Frame[BURST] */
+  frameTable: u32 = 0;
+  /** -> Segment[SEGMENTS] each: the burst's, and those of the receive buffers in reservation. */
+  txSegmentTable: u32 = 0;
+  rxSegmentTable: u32 = 0;
+  /** -> Placement[BURST] */
+  placements: u32 = 0;
+  /** -> u32[CALLS_MAX] */
+  calls: u32 = 0;
+  /** -> Group[BURST] */
+  groupTable: u32 = 0;
+  /** -> u8[PORTS_MAX]: group number + 1 of a port within the burst in hand, all zero between bursts. */
+  groupOf: u32 = 0;
+  /** -> 64 bytes for a header that is spread over segments. */
+  headerScratch: u32 = 0;
+  /** Events of a traced build: the ring at `trace` holds TRACE_EVENTS, `traceCount` were ever written. */
+  trace: u32 = 0;
+  traceCount: u32 = 0;
+}
+
+/** Queue pointers that fit a worker's call list. A queue stands in it once, and the host makes no more queues than this. */
+export const CALLS_MAX: u32 = 32768;
+/** TraceEvents that a worker's ring holds. */
+export const TRACE_EVENTS: u32 = 4096;
+
+/** One step of the data path, as a traced build records it (assembly/trace.ts names the kinds). */
+@unmanaged
+export class TraceEvent {
+  kind: u32 = 0;
+  /** -> Queue or Port, or 0. */
+  subject: u32 = 0;
+  a: u32 = 0;
+  b: u32 = 0;
+}
+
+/** A piece of guest memory that has been checked: offset in linear memory and length in bytes. */
+@unmanaged
+export class Segment {
+  offset: u32 = 0;
+  length: u32 = 0;
+}
+
+/** One frame of the burst in hand, without its virtio_net header. */
+@unmanaged
+export class Frame {
+  /** First segment number and count; segments hold payload only. */
+  segment: u32 = 0;
+  segments: u32 = 0;
+  /** Payload bytes; 0 for a frame already dropped. */
+  length: u32 = 0;
+  /** The next frame of the same group, in order. */
+  next: u32 = 0;
+  /** MAC addresses as 48-bit little-endian numbers: bit 0 is the group bit. */
+  destination: u64 = 0;
+  source: u64 = 0;
+}
+
+/** Frames of a burst that go to one port. */
+@unmanaged
+export class Group {
+  /** -> Port */
+  port: u32 = 0;
+  first: u32 = 0;
+  last: u32 = 0;
+  count: u32 = 0;
+}
+
+/** Where a frame will be copied to: receive buffers reserved for it. */
+@unmanaged
+export class Placement {
+  /** Frame number in the burst. */
+  frame: u32 = 0;
+  /** First segment number and count of the receive buffers, header room included. */
+  segment: u32 = 0;
+  segments: u32 = 0;
+  /** Chains used (num_buffers). */
+  buffers: u32 = 0;
+}
+
+/** The table of learned addresses: buckets of four entries, one cache line each. */
+@unmanaged
+export class Fdb {
+  // host
+  /** -> FdbEntry[(bucketMask + 1) * 4], aligned to 64. */
+  entries: u32 = 0;
+  bucketMask: u32 = 0;
+  /** Most entries in all, and for one port. */
+  limit: u32 = 0;
+  portLimit: u32 = 0;
+  /** Seconds after which an entry that was not refreshed is forgotten. */
+  ageing: u32 = 0;
+  /** -> u32[PORTS_MAX]: entries per port. */
+  portEntries: u32 = 0;
+  pad0: u64 = 0;
+  pad1: u64 = 0;
+  pad2: u64 = 0;
+  pad3: u64 = 0;
+  pad4: u64 = 0;
+  // whoever holds the lock
+  lock: u32 = 0;
+  count: u32 = 0;
+  learned: u64 = 0;
+  moved: u64 = 0;
+  aged: u64 = 0;
+  refused: u64 = 0;
+}
+
+@unmanaged
+export class FdbEntry {
+  /** MAC address in bits 0-47, port number + 1 in bits 48-63; 0 is an empty entry. Read and written whole. */
+  key: u64 = 0;
+  /** Second (of the clock given to `poll`) at which the address was last seen as a source. */
+  seen: u32 = 0;
+  pad: u32 = 0;
+}

@@ -1,0 +1,72 @@
+// What the host calls. Everything else goes through the structs of abi.ts.
+//
+// All state lives in linear memory and is reached from a Core or Worker pointer: this module has no heap, no static
+// data and no import but the memory, so any number of instances (one a worker) can run over the same one.
+
+import * as abi from "./abi";
+import { age, flush } from "./bridge/fdb";
+import { serve } from "./bridge/bridge";
+import { QUEUE_OK } from "./spec/status";
+import { armKick, disarmKick } from "./virtq/notify";
+
+export const ABI_VERSION: u32 = abi.ABI_VERSION;
+
+/**
+ * One round over the worker's transmitqs, a burst of each. Returns the frames moved; queues to call stand in
+ * worker.calls. `now` is a clock in seconds.
+ */
+export function poll(corePointer: usize, workerPointer: usize, now: u32): u32 {
+  const core = changetype<abi.Core>(corePointer);
+  const worker = changetype<abi.Worker>(workerPointer);
+  // Nothing of the last round is held any more: who waits for that may go on (see abi.ts).
+  atomic.store<u32>(workerPointer, worker.epoch + 1, offsetof<abi.Worker>("epoch"));
+  worker.callCount = 0;
+  const list: usize = atomic.load<u32>(workerPointer, offsetof<abi.Worker>("transmitqs"));
+  const end = list + 4 + (load<u32>(list) << 2);
+  let frames: u32 = 0;
+  for (let item = list + 4; item < end; item += 4) {
+    frames += serve(core, worker, changetype<abi.Queue>(load<u32>(item)), now);
+  }
+  worker.frames += frames;
+  worker.polls += 1;
+  return frames;
+}
+
+/** Before a worker sleeps: asks every transmitq's driver for a kick. Returns 1 when one of them has frames already. */
+export function arm(workerPointer: usize): u32 {
+  const list: usize = atomic.load<u32>(workerPointer, offsetof<abi.Worker>("transmitqs"));
+  let busy: u32 = 0;
+  for (let i: u32 = 0, count = load<u32>(list); i < count; ++i) {
+    const queue = changetype<abi.Queue>(load<u32>(list + 4 + (i << 2)));
+    if (queue.status == QUEUE_OK) busy |= <u32>armKick(queue);
+  }
+  return busy;
+}
+
+/** After it woke: spares the drivers their kicks again. */
+export function disarm(workerPointer: usize): void {
+  const list: usize = atomic.load<u32>(workerPointer, offsetof<abi.Worker>("transmitqs"));
+  for (let i: u32 = 0, count = load<u32>(list); i < count; ++i) {
+    const queue = changetype<abi.Queue>(load<u32>(list + 4 + (i << 2)));
+    if (queue.status == QUEUE_OK) disarmKick(queue);
+  }
+}
+
+/** The host calls this on a queue it has filled in, before it publishes it: starts from the driver's used index. */
+export function startQueue(queuePointer: usize): void {
+  const queue = changetype<abi.Queue>(queuePointer);
+  queue.nextUsed = atomic.load<u16>(queue.used, 2);
+  queue.calledUsed = queue.nextUsed;
+  queue.status = QUEUE_OK;
+  disarmKick(queue);
+}
+
+/** Forgets addresses that were not seen for the ageing time. Returns how many. */
+export function fdbAge(corePointer: usize, now: u32): u32 {
+  return age(changetype<abi.Fdb>(changetype<abi.Core>(corePointer).fdb), now);
+}
+
+/** Forgets the addresses of one port, or of all with 0xffffffff. Returns how many. */
+export function fdbFlush(corePointer: usize, port: u32): u32 {
+  return flush(changetype<abi.Fdb>(changetype<abi.Core>(corePointer).fdb), port);
+}

@@ -1,0 +1,25 @@
+// struct virtio_net_hdr (virtio 1.3, 5.1.6) as we write it: no offloads are negotiated, so all is zero but num_buffers.
+
+import { Segment, Worker } from "../abi";
+import { scatter } from "../memory/copy";
+import { VIRTIO_NET_HDR_SIZE } from "../spec/virtio";
+
+/**
+ * Writes a header of 10 or 12 bytes; the 12-byte one says how many buffers the frame was spread over.
+ * @inline
+ */
+export function writeHeader(at: usize, size: u32, buffers: u32): void {
+  store<u64>(at, 0);
+  if (size == VIRTIO_NET_HDR_SIZE) store<u32>(at, buffers << 16, 8);
+  else store<u16>(at, 0, 8);
+}
+
+/** The same where the header itself may be spread over segments; they hold at least `size` bytes. */
+export function writeHeaderSegments(worker: Worker, segments: usize, size: u32, buffers: u32): void {
+  if (changetype<Segment>(segments).length >= size) {
+    writeHeader(changetype<Segment>(segments).offset, size, buffers);
+  } else {
+    writeHeader(worker.headerScratch, size, buffers);
+    scatter(segments, worker.headerScratch, size);
+  }
+}

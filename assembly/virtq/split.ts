@@ -1,0 +1,54 @@
+// The split ring (virtio 1.3, 2.7): avail ring read, used ring written, the index of each published once per burst.
+
+import { Queue } from "../abi";
+import { QUEUE_BAD_AVAIL_INDEX } from "../spec/status";
+
+/**
+ * Entries that the driver has made available and we have not taken. A jump past the ring's size breaks the queue.
+ * @inline
+ */
+export function pending(queue: Queue): u32 {
+  // The acquire load after which the entries and descriptors up to this index may be read (2.7.13.1).
+  const index = <u32>atomic.load<u16>(queue.avail, 2);
+  const count = (index - queue.nextAvail) & 0xffff;
+  if (count > queue.size) {
+    fail(queue, QUEUE_BAD_AVAIL_INDEX, index);
+    return 0;
+  }
+  return count;
+}
+
+/**
+ * Head of the chain `ahead` entries after the next one; the guest wrote it, so it may be out of range.
+ * @inline
+ */
+export function headAt(queue: Queue, ahead: u32): u32 {
+  return load<u16>(queue.avail + 4 + (((queue.nextAvail + ahead) & (queue.size - 1)) << 1));
+}
+
+/**
+ * Writes the used element `ahead` entries after the next one: chain `head` came back with `length` bytes written.
+ * @inline
+ */
+export function writeUsed(queue: Queue, ahead: u32, head: u32, length: u32): void {
+  const slot = queue.used + 4 + (((queue.nextUsed + ahead) & (queue.size - 1)) << 3);
+  store<u32>(slot, head);
+  store<u32>(slot, length, 4);
+}
+
+/**
+ * Gives `count` written elements to the driver and counts them taken: one release store for all of them (2.7.14).
+ * @inline
+ */
+export function publish(queue: Queue, count: u32): void {
+  queue.nextAvail = (queue.nextAvail + count) & 0xffff;
+  const used = (queue.nextUsed + count) & 0xffff;
+  queue.nextUsed = used;
+  atomic.store<u16>(queue.used, <u16>used, 2);
+}
+
+/** Marks the ring as broken: nobody touches it again before the host sets it up anew. */
+export function fail(queue: Queue, status: u32, descriptor: u32): void {
+  queue.statusDescriptor = descriptor;
+  atomic.store<u32>(changetype<usize>(queue), status, offsetof<Queue>("status"));
+}

@@ -1,0 +1,432 @@
+// The host's hand on the core: builds and changes the structs that the workers read (assembly/abi.ts).
+// It knows linear memory and nothing of sockets, threads or files, so the switch, the tests and a page use the same.
+//
+// Workers take no lock to read what is changed here. Lists are replaced, not edited: publish the new one, wait for a
+// grace period (every worker has been between two bursts, where it holds nothing), then free what was replaced.
+
+import { DROP_CAUSES } from "../../assembly/spec/status.js";
+import * as features from "../../assembly/spec/virtio.js";
+import * as layout from "./layout.js";
+import type { CoreExports } from "./module.js";
+import { RangeAllocator } from "./ranges.js";
+import { Struct, Views } from "./views.js";
+
+/** Linear memory: nothing below CONTROL_START, then the structs of the core, then the guests' windows. */
+export const CONTROL_START = 64 * 1024;
+export const WINDOWS_START = 64 * 1024 * 1024;
+
+const FDB_BUCKET_ENTRIES = 4;
+const QUEUE_BYTES = roundUp(layout.Queue.fields.drops.offset + DROP_CAUSES * 8, 64);
+const FLUSH_ALL = 0xffffffff;
+
+export interface BridgeOptions {
+  memory: WebAssembly.Memory;
+  core: CoreExports;
+  workers: number;
+  fdb: { limit: number; portLimit: number; ageingSeconds: number };
+  /** Where the windows begin; the lab's small memories have theirs nearer. Default WINDOWS_START. */
+  windowsStart?: number;
+}
+
+/** A piece of guest memory that is mapped at `window`. Addresses and sizes in bytes. */
+export interface MappedRegion {
+  guestAddress: bigint;
+  size: bigint;
+  window: number;
+}
+
+/** A split ring to run: offsets in linear memory, checked and aligned by whoever resolved them. */
+export interface RingInMemory {
+  size: number;
+  desc: number;
+  avail: number;
+  used: number;
+  nextAvail: number;
+}
+
+export interface QueueCounters {
+  frames: number;
+  bytes: number;
+  calls: number;
+  drops: number[];
+}
+
+/** A running or stopped virtqueue; counters outlive restarts of the ring. */
+export class BridgeQueue {
+  running = false;
+  enabled = false;
+  worker: number | undefined;
+  constructor(
+    readonly index: number,
+    readonly struct: Struct<typeof layout.Queue>,
+  ) {}
+
+  get isReceiveq(): boolean {
+    return this.index % 2 === 0;
+  }
+
+  get status(): number {
+    return this.struct.load("status");
+  }
+
+  get statusDescriptor(): number {
+    return this.struct.load("statusDescriptor");
+  }
+
+  counters(): QueueCounters {
+    const { struct } = this;
+    const first = (struct.at + layout.Queue.fields.drops.offset) >>> 3;
+    const drops = Array.from(struct.views.u64.subarray(first, first + DROP_CAUSES), Number);
+    return { frames: struct.get("frames"), bytes: struct.get("bytes"), calls: struct.get("calls"), drops };
+  }
+}
+
+export class BridgePort {
+  readonly queues = new Map<number, BridgeQueue>();
+  features = 0n;
+  regions: MappedRegion[] = [];
+  constructor(
+    readonly id: number,
+    readonly struct: Struct<typeof layout.Port>,
+  ) {}
+
+  /** Bytes in front of each frame: 12 with VERSION_1 or MRG_RXBUF, else 10 (virtio 1.3, 5.1.6). */
+  get headerBytes(): number {
+    return has(this.features, features.VIRTIO_F_VERSION_1) || has(this.features, features.VIRTIO_NET_F_MRG_RXBUF)
+      ? features.VIRTIO_NET_HDR_SIZE
+      : features.VIRTIO_NET_HDR_SIZE_LEGACY;
+  }
+}
+
+export class Bridge {
+  readonly views: Views;
+  readonly control: RangeAllocator;
+  readonly windows: RangeAllocator;
+  readonly core: Struct<typeof layout.Core>;
+  readonly fdb: Struct<typeof layout.Fdb>;
+  readonly workers: Struct<typeof layout.Worker>[] = [];
+  readonly ports = new Map<number, BridgePort>();
+  private readonly exports: CoreExports;
+  private readonly fdbBytes: number;
+  private queueCount = 0;
+  private readonly listSizes = new Map<number, number>();
+  /** Told after a list of transmitqs was replaced: a sleeping worker must look at it. */
+  onTransmitqs: (worker: number) => void = () => {};
+
+  constructor(options: BridgeOptions) {
+    const { memory, core, workers, fdb } = options;
+    const windowsStart = options.windowsStart ?? WINDOWS_START;
+    this.views = new Views(memory);
+    this.exports = core;
+    this.control = new RangeAllocator(CONTROL_START, windowsStart);
+    this.windows = new RangeAllocator(windowsStart, memory.buffer.byteLength);
+    this.core = this.struct(layout.Core);
+    this.fdb = this.struct(layout.Fdb);
+    // Twice as many entries as may be used: then one of an address's two buckets has room (assembly/bridge/fdb.ts).
+    const buckets = powerOfTwo(Math.ceil((fdb.limit * 2) / FDB_BUCKET_ENTRIES));
+    this.fdbBytes = buckets * FDB_BUCKET_ENTRIES * layout.FdbEntry.size;
+    this.fdb.set("entries", this.allocate(this.fdbBytes));
+    this.fdb.set("bucketMask", buckets - 1);
+    this.fdb.set("limit", fdb.limit);
+    this.fdb.set("portLimit", fdb.portLimit);
+    this.fdb.set("ageing", fdb.ageingSeconds);
+    this.fdb.set("portEntries", this.allocate(layout.PORTS_MAX * 4));
+    this.core.set("abiVersion", layout.ABI_VERSION);
+    this.core.set("workers", workers);
+    this.core.set("fdb", this.fdb.at);
+    this.core.set("ports", this.allocate(layout.PORTS_MAX * 4));
+    this.core.set("floodList", this.list([]));
+    for (let id = 0; id < workers; id++) this.workers.push(this.createWorker(id, workers));
+  }
+
+  /** Makes a port with no memory and no rings. Throws when all numbers are taken. */
+  addPort(): BridgePort {
+    let id = 0;
+    while (this.ports.has(id)) id++;
+    if (id >= layout.PORTS_MAX) throw new Error(`a switch has at most ${layout.PORTS_MAX} ports`);
+    const struct = this.struct(layout.Port);
+    struct.set("id", id);
+    struct.set("regions", this.list([], 8));
+    struct.set("receiveqs", this.list([]));
+    const port = new BridgePort(id, struct);
+    this.ports.set(id, port);
+    Atomics.store(this.views.i32, (this.core.get("ports") >>> 2) + id, struct.at);
+    return port;
+  }
+
+  /** Stops a port's rings, forgets its addresses and frees it. Its regions must have been taken away. */
+  async removePort(port: BridgePort): Promise<void> {
+    for (const index of port.queues.keys()) await this.stopQueue(port, index);
+    this.exports.fdbFlush(this.core.at, port.id);
+    Atomics.store(this.views.i32, (this.core.get("ports") >>> 2) + port.id, 0);
+    await this.grace();
+    // What was learned while the port was on its way out.
+    this.exports.fdbFlush(this.core.at, port.id);
+    for (const queue of port.queues.values()) this.release(queue.struct.at, QUEUE_BYTES);
+    this.queueCount -= port.queues.size;
+    this.freeList(port.struct.get("regions"));
+    this.freeList(port.struct.get("receiveqs"));
+    this.release(port.struct.at, layout.Port.size);
+    this.ports.delete(port.id);
+  }
+
+  /** Replaces the port's memory map. No ring of the port that needs a region that goes away may run. */
+  async setRegions(port: BridgePort, regions: MappedRegion[]): Promise<void> {
+    port.regions = [...regions].sort((a, b) => (a.guestAddress < b.guestAddress ? -1 : 1));
+    const bytes = 8 + port.regions.length * layout.Region.size;
+    const at = this.allocate(bytes);
+    this.listSizes.set(at, bytes);
+    this.views.u32[at >>> 2] = port.regions.length;
+    port.regions.forEach((region, i) => {
+      const entry = at + 8 + i * layout.Region.size;
+      this.views.u64[(entry + layout.Region.fields.guestAddress.offset) >>> 3] = region.guestAddress;
+      this.views.u64[(entry + layout.Region.fields.size.offset) >>> 3] = region.size;
+      this.views.u32[(entry + layout.Region.fields.window.offset) >>> 2] = region.window;
+    });
+    await this.replace(port.struct, "regions", at);
+  }
+
+  /** The offset of a guest's range that lies in one region, or null. */
+  resolve(port: BridgePort, guestAddress: bigint, length: number): number | null {
+    for (const region of port.regions) {
+      const start = guestAddress - region.guestAddress;
+      if (start >= 0n && start + BigInt(length) <= region.size) return region.window + Number(start);
+    }
+    return null;
+  }
+
+  /** Sets a ring up and lets workers at it. `callFd` -1: the driver polls. The queue must not run. */
+  async startQueue(
+    port: BridgePort,
+    index: number,
+    ring: RingInMemory,
+    options: { callFd: number; enabled: boolean; worker: number },
+  ): Promise<void> {
+    const queue = this.queue(port, index);
+    const { struct } = queue;
+    struct.set("desc", ring.desc);
+    struct.set("avail", ring.avail);
+    struct.set("used", ring.used);
+    struct.set("size", ring.size);
+    struct.set("port", port.struct.at);
+    struct.set("pair", index >>> 1);
+    struct.set("headerSize", port.headerBytes);
+    struct.set("mergeable", Number(has(port.features, features.VIRTIO_NET_F_MRG_RXBUF)));
+    struct.set("eventIdx", Number(has(port.features, features.VIRTIO_F_EVENT_IDX)));
+    struct.set("indirect", Number(has(port.features, features.VIRTIO_F_INDIRECT_DESC)));
+    struct.set("shared", Number(this.workers.length > 1));
+    struct.set("enabled", Number(options.enabled));
+    struct.set("callFd", options.callFd);
+    struct.set("nextAvail", ring.nextAvail & 0xffff);
+    struct.set("callPending", 0);
+    this.exports.startQueue(struct.at);
+    queue.running = true;
+    queue.enabled = options.enabled;
+    if (queue.isReceiveq) {
+      await this.publishReceiveqs(port);
+    } else {
+      queue.worker = options.worker;
+      await this.publishTransmitqs(options.worker);
+    }
+  }
+
+  /** Takes a ring from the workers and waits until none of them touches it. Returns the next avail index. */
+  async stopQueue(port: BridgePort, index: number): Promise<number> {
+    const queue = port.queues.get(index);
+    if (!queue?.running) return queue ? queue.struct.get("nextAvail") : 0;
+    queue.running = false;
+    if (queue.isReceiveq) {
+      await this.publishReceiveqs(port);
+    } else {
+      const worker = queue.worker!;
+      queue.worker = undefined;
+      await this.publishTransmitqs(worker);
+    }
+    return queue.struct.get("nextAvail");
+  }
+
+  /** SET_VRING_ENABLE. A disabled receiveq gets nothing; a disabled transmitq is drained and its frames discarded. */
+  async setEnabled(port: BridgePort, index: number, enabled: boolean): Promise<void> {
+    const queue = port.queues.get(index);
+    if (!queue || queue.enabled === enabled) return;
+    queue.enabled = enabled;
+    queue.struct.publish("enabled", Number(enabled));
+    if (!queue.running) return;
+    if (queue.isReceiveq) await this.publishReceiveqs(port);
+    else await this.grace();
+  }
+
+  /** Swaps the call descriptor; when done the old one is no longer written to. */
+  async setCallFd(port: BridgePort, index: number, callFd: number): Promise<void> {
+    const queue = port.queues.get(index);
+    if (!queue) return;
+    queue.struct.publish("callFd", callFd);
+    if (queue.running) await this.grace();
+  }
+
+  /** Learned addresses: [MAC as 12 hex digits with colons, port number, second last seen]. */
+  fdbEntries(): { mac: string; port: number; seen: number }[] {
+    const entries: { mac: string; port: number; seen: number }[] = [];
+    const start = this.fdb.get("entries");
+    for (let at = start; at < start + this.fdbBytes; at += layout.FdbEntry.size) {
+      const key = this.views.u64[at >>> 3]!;
+      if (key === 0n) continue;
+      const octets = Array.from({ length: 6 }, (_, i) => Number((key >> BigInt(8 * i)) & 0xffn));
+      const mac = octets.map((octet) => octet.toString(16).padStart(2, "0")).join(":");
+      entries.push({ mac, port: Number(key >> 48n) - 1, seen: this.views.u32[(at + 8) >>> 2]! });
+    }
+    return entries;
+  }
+
+  /** Forgets addresses not seen for the ageing time; `now` on the same clock as `poll`'s, in seconds. */
+  ageFdb(now: number): number {
+    return this.exports.fdbAge(this.core.at, now);
+  }
+
+  /** Forgets a port's addresses, or all. Returns how many. */
+  flushFdb(port?: BridgePort): number {
+    return this.exports.fdbFlush(this.core.at, port ? port.id : FLUSH_ALL);
+  }
+
+  /**
+   * Waits until every worker has let go of what it held when this was called: it sleeps, or a new poll has begun.
+   * Throws when a worker does not come round within five seconds: it has died, and so has the switch.
+   */
+  async grace(): Promise<void> {
+    const deadline = Date.now() + 5000;
+    const waiting = this.workers.map((worker) => ({ worker, epoch: worker.load("epoch") }));
+    for (const { worker, epoch } of waiting) {
+      while (worker.load("parked") === 0 && worker.load("epoch") === epoch) {
+        if (Date.now() > deadline) throw new Error(`worker ${worker.get("id")} does not answer any more`);
+        await new Promise(setImmediate);
+      }
+    }
+  }
+
+  /** The queue's struct, made when first needed; it lives as long as the port, so that its counters do. */
+  queue(port: BridgePort, index: number): BridgeQueue {
+    let queue = port.queues.get(index);
+    if (!queue) {
+      if (this.queueCount >= layout.CALLS_MAX) throw new Error(`a switch has at most ${layout.CALLS_MAX} virtqueues`);
+      this.queueCount++;
+      queue = new BridgeQueue(index, new Struct(this.views, layout.Queue, this.allocate(QUEUE_BYTES)));
+      port.queues.set(index, queue);
+    }
+    return queue;
+  }
+
+  /**
+   * New lists of where frames may be delivered on this port, and of ports that take floods. With several workers the
+   * queues are locked during the change; they are not, afterwards, when there are enough for each worker to have its own.
+   */
+  private async publishReceiveqs(port: BridgePort): Promise<void> {
+    const running = [...port.queues.values()]
+      .filter((queue) => queue.isReceiveq && queue.running && queue.enabled)
+      .sort((a, b) => a.index - b.index);
+    const several = this.workers.length > 1;
+    if (several) {
+      for (const queue of port.queues.values()) if (queue.isReceiveq) queue.struct.publish("shared", 1);
+      await this.grace();
+    }
+    await this.replace(port.struct, "receiveqs", this.list(running.map((queue) => queue.struct.at)));
+    if (several && running.length >= this.workers.length) {
+      for (const queue of running) queue.struct.publish("shared", 0);
+    }
+    const flooded = [...this.ports.values()].filter((p) =>
+      [...p.queues.values()].some((queue) => queue.isReceiveq && queue.running && queue.enabled),
+    );
+    await this.replace(this.core, "floodList", this.list(flooded.map((p) => p.struct.at)));
+  }
+
+  private async publishTransmitqs(worker: number): Promise<void> {
+    const queues: number[] = [];
+    for (const port of this.ports.values()) {
+      for (const queue of port.queues.values()) {
+        if (queue.running && !queue.isReceiveq && queue.worker === worker) queues.push(queue.struct.at);
+      }
+    }
+    await this.replace(this.workers[worker]!, "transmitqs", this.list(queues), () => this.onTransmitqs(worker));
+  }
+
+  /** Publishes a list and frees the one it replaces when no worker can hold it any more. */
+  private async replace<L extends { size: number; fields: Record<string, { offset: number; type: string }> }>(
+    struct: Struct<L>,
+    field: keyof L["fields"] & string,
+    list: number,
+    published: () => void = () => {},
+  ): Promise<void> {
+    const old = struct.get(field);
+    struct.publish(field, list);
+    published();
+    await this.grace();
+    this.freeList(old);
+  }
+
+  private list(items: number[], headerBytes = 4): number {
+    const bytes = headerBytes + items.length * 4;
+    const at = this.allocate(bytes);
+    this.listSizes.set(at, bytes);
+    this.views.u32[at >>> 2] = items.length;
+    items.forEach((item, i) => {
+      this.views.u32[((at + headerBytes) >>> 2) + i] = item;
+    });
+    return at;
+  }
+
+  private freeList(at: number): void {
+    this.release(at, this.listSizes.get(at)!);
+    this.listSizes.delete(at);
+  }
+
+  private createWorker(id: number, workers: number): Struct<typeof layout.Worker> {
+    const worker = this.struct(layout.Worker);
+    worker.set("id", id);
+    worker.set("workers", workers);
+    worker.set("parked", 1);
+    worker.set("transmitqs", this.list([]));
+    worker.set("frameTable", this.allocate(layout.BURST * layout.Frame.size));
+    worker.set("txSegmentTable", this.allocate(layout.SEGMENTS * layout.Segment.size));
+    worker.set("rxSegmentTable", this.allocate(layout.SEGMENTS * layout.Segment.size));
+    worker.set("placements", this.allocate(layout.BURST * layout.Placement.size));
+    worker.set("calls", this.allocate(layout.CALLS_MAX * 4));
+    worker.set("groupTable", this.allocate(layout.BURST * layout.Group.size));
+    worker.set("groupOf", this.allocate(layout.PORTS_MAX));
+    worker.set("headerScratch", this.allocate(64));
+    worker.set("trace", this.allocate(layout.TRACE_EVENTS * layout.TraceEvent.size));
+    return worker;
+  }
+
+  private struct<L extends { size: number; fields: Record<string, { offset: number; type: string }> }>(
+    of: L,
+  ): Struct<L> {
+    return new Struct(this.views, of, this.allocate(of.size));
+  }
+
+  /** Control memory, zeroed, on cache lines of its own. */
+  private allocate(bytes: number): number {
+    const size = roundUp(bytes, 64);
+    const at = this.control.allocate(size, 64);
+    if (at === null) throw new Error("the switch's own tables do not fit: lower fdb.limit or the number of ports");
+    this.views.bytes.fill(0, at, at + size);
+    return at;
+  }
+
+  private release(at: number, bytes: number): void {
+    this.control.release(at, roundUp(bytes, 64));
+  }
+}
+
+/** True when bit number `bit` is in a set of features. */
+export function has(set: bigint, bit: number): boolean {
+  return ((set >> BigInt(bit)) & 1n) === 1n;
+}
+
+function roundUp(value: number, to: number): number {
+  return Math.ceil(value / to) * to;
+}
+
+function powerOfTwo(least: number): number {
+  let size = 1;
+  while (size < least) size *= 2;
+  return size;
+}

@@ -1,0 +1,176 @@
+// GENERATED from assembly/abi.ts by tools/layout-transform.mjs at every build. Do not edit.
+
+export const ABI_VERSION = 1;
+export const BURST = 64;
+export const CALLS_MAX = 32768;
+export const CHAIN_SEGMENTS = 1024;
+export const FRAME_MAX = 65550;
+export const PORTS_MAX = 1024;
+export const SEGMENTS = 2048;
+export const TRACE_EVENTS = 4096;
+
+export const Core = {
+  size: 20,
+  fields: {
+    abiVersion: { offset: 0, type: "u32" },
+    workers: { offset: 4, type: "u32" },
+    fdb: { offset: 8, type: "u32" },
+    ports: { offset: 12, type: "u32" },
+    floodList: { offset: 16, type: "u32" },
+  },
+} as const;
+
+export const Fdb = {
+  size: 104,
+  fields: {
+    entries: { offset: 0, type: "u32" },
+    bucketMask: { offset: 4, type: "u32" },
+    limit: { offset: 8, type: "u32" },
+    portLimit: { offset: 12, type: "u32" },
+    ageing: { offset: 16, type: "u32" },
+    portEntries: { offset: 20, type: "u32" },
+    lock: { offset: 64, type: "u32" },
+    count: { offset: 68, type: "u32" },
+    learned: { offset: 72, type: "u64" },
+    moved: { offset: 80, type: "u64" },
+    aged: { offset: 88, type: "u64" },
+    refused: { offset: 96, type: "u64" },
+  },
+} as const;
+
+export const FdbEntry = {
+  size: 16,
+  fields: {
+    key: { offset: 0, type: "u64" },
+    seen: { offset: 8, type: "u32" },
+  },
+} as const;
+
+export const Frame = {
+  size: 32,
+  fields: {
+    segment: { offset: 0, type: "u32" },
+    segments: { offset: 4, type: "u32" },
+    length: { offset: 8, type: "u32" },
+    next: { offset: 12, type: "u32" },
+    destination: { offset: 16, type: "u64" },
+    source: { offset: 24, type: "u64" },
+  },
+} as const;
+
+export const Group = {
+  size: 16,
+  fields: {
+    port: { offset: 0, type: "u32" },
+    first: { offset: 4, type: "u32" },
+    last: { offset: 8, type: "u32" },
+    count: { offset: 12, type: "u32" },
+  },
+} as const;
+
+export const Placement = {
+  size: 16,
+  fields: {
+    frame: { offset: 0, type: "u32" },
+    segment: { offset: 4, type: "u32" },
+    segments: { offset: 8, type: "u32" },
+    buffers: { offset: 12, type: "u32" },
+  },
+} as const;
+
+export const Port = {
+  size: 16,
+  fields: {
+    id: { offset: 0, type: "u32" },
+    regions: { offset: 4, type: "u32" },
+    receiveqs: { offset: 8, type: "u32" },
+  },
+} as const;
+
+export const Queue = {
+  size: 160,
+  fields: {
+    desc: { offset: 0, type: "u32" },
+    avail: { offset: 4, type: "u32" },
+    used: { offset: 8, type: "u32" },
+    size: { offset: 12, type: "u32" },
+    port: { offset: 16, type: "u32" },
+    pair: { offset: 20, type: "u32" },
+    headerSize: { offset: 24, type: "u32" },
+    mergeable: { offset: 28, type: "u32" },
+    eventIdx: { offset: 32, type: "u32" },
+    indirect: { offset: 36, type: "u32" },
+    shared: { offset: 40, type: "u32" },
+    enabled: { offset: 44, type: "u32" },
+    callFd: { offset: 48, type: "i32" },
+    nextAvail: { offset: 64, type: "u32" },
+    nextUsed: { offset: 68, type: "u32" },
+    calledUsed: { offset: 72, type: "u32" },
+    seenAvail: { offset: 76, type: "u32" },
+    status: { offset: 80, type: "u32" },
+    statusDescriptor: { offset: 84, type: "u32" },
+    callPending: { offset: 88, type: "u32" },
+    lock: { offset: 92, type: "u32" },
+    frames: { offset: 128, type: "u64" },
+    bytes: { offset: 136, type: "u64" },
+    calls: { offset: 144, type: "u64" },
+    drops: { offset: 152, type: "u64" },
+  },
+} as const;
+
+export const Region = {
+  size: 24,
+  fields: {
+    guestAddress: { offset: 0, type: "u64" },
+    size: { offset: 8, type: "u64" },
+    window: { offset: 16, type: "u32" },
+  },
+} as const;
+
+export const Segment = {
+  size: 8,
+  fields: {
+    offset: { offset: 0, type: "u32" },
+    length: { offset: 4, type: "u32" },
+  },
+} as const;
+
+export const TraceEvent = {
+  size: 16,
+  fields: {
+    kind: { offset: 0, type: "u32" },
+    subject: { offset: 4, type: "u32" },
+    a: { offset: 8, type: "u32" },
+    b: { offset: 12, type: "u32" },
+  },
+} as const;
+
+export const Worker = {
+  size: 168,
+  fields: {
+    id: { offset: 0, type: "u32" },
+    transmitqs: { offset: 4, type: "u32" },
+    stop: { offset: 8, type: "u32" },
+    workers: { offset: 12, type: "u32" },
+    epoch: { offset: 64, type: "u32" },
+    parked: { offset: 68, type: "u32" },
+    callCount: { offset: 72, type: "u32" },
+    txSegments: { offset: 76, type: "u32" },
+    rxSegments: { offset: 80, type: "u32" },
+    chainBytes: { offset: 84, type: "u32" },
+    chainDescriptor: { offset: 88, type: "u32" },
+    frames: { offset: 96, type: "u64" },
+    polls: { offset: 104, type: "u64" },
+    parks: { offset: 112, type: "u64" },
+    frameTable: { offset: 128, type: "u32" },
+    txSegmentTable: { offset: 132, type: "u32" },
+    rxSegmentTable: { offset: 136, type: "u32" },
+    placements: { offset: 140, type: "u32" },
+    calls: { offset: 144, type: "u32" },
+    groupTable: { offset: 148, type: "u32" },
+    groupOf: { offset: 152, type: "u32" },
+    headerScratch: { offset: 156, type: "u32" },
+    trace: { offset: 160, type: "u32" },
+    traceCount: { offset: 164, type: "u32" },
+  },
+} as const;

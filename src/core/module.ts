@@ -1,0 +1,58 @@
+// Loading the Wasm modules: find, verify, instantiate over a given memory. No sockets, no threads: browser-safe but for
+// `readModule`, which reads a file.
+
+import { instantiateSync } from "@assemblyscript/loader";
+import { ABI_VERSION } from "./layout.js";
+
+/** The functions of assembly/index.ts. Pointers and results are u32. */
+export interface CoreExports {
+  poll(core: number, worker: number, now: number): number;
+  arm(worker: number): number;
+  disarm(worker: number): void;
+  startQueue(queue: number): void;
+  fdbAge(core: number, now: number): number;
+  fdbFlush(core: number, port: number): number;
+}
+
+export type BuildTarget = "release" | "checked" | "browser";
+
+/** 64 KiB pages of the whole address space that a 32-bit memory can have. */
+export const FULL_MEMORY_PAGES = 65536;
+
+/**
+ * A shared memory of `pages` 64 KiB pages. All of it is virtual: the kernel gives a page when it is first touched.
+ * Throws a RangeError when the machine refuses that much address space (ulimit -v).
+ */
+export function createMemory(pages = FULL_MEMORY_PAGES): WebAssembly.Memory {
+  return new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+}
+
+/**
+ * Compiles a module and checks that it is what this host was built with: it must import the memory and nothing else.
+ * Throws when it is another.
+ */
+export function compileModule(bytes: BufferSource): WebAssembly.Module {
+  const module = new WebAssembly.Module(bytes);
+  for (const { module: from, name } of WebAssembly.Module.imports(module)) {
+    if (from !== "env" || name !== "memory") {
+      throw new Error(`the Wasm module imports ${from}.${name}: only env.memory is allowed (build it anew)`);
+    }
+  }
+  return module;
+}
+
+/** An instance of the core over `memory`. Any number of them may share one memory. */
+export function instantiateCore(module: WebAssembly.Module, memory: WebAssembly.Memory): CoreExports {
+  return instantiate<CoreExports>(module, memory);
+}
+
+/** An instance of any of our modules over `memory`, with plain (unwrapped) functions; checks the ABI version. */
+export function instantiate<T>(module: WebAssembly.Module, memory: WebAssembly.Memory): T {
+  const { instance } = instantiateSync(module, { env: { memory } });
+  const exports = instance.exports as Record<string, unknown>;
+  const version = (exports.ABI_VERSION as WebAssembly.Global | undefined)?.value;
+  if (version !== ABI_VERSION) {
+    throw new Error(`the Wasm module has ABI version ${version}, the host has ${ABI_VERSION}: build both anew`);
+  }
+  return exports as T;
+}

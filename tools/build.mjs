@@ -1,0 +1,51 @@
+// Builds everything into dist/: the Wasm modules with asc, the host with tsc. `--only-wasm` or `--only-host` builds one half.
+// Also writes src/core/layout.ts (tools/layout-transform.mjs) from the structs the host and the core share.
+
+import { spawnSync } from "node:child_process";
+import { chmodSync, existsSync, mkdirSync, rmSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const root = join(dirname(fileURLToPath(import.meta.url)), "..");
+process.chdir(root);
+
+const only = process.argv.find((word) => word === "--only-wasm" || word === "--only-host");
+const MODULES = [
+  { entry: "assembly/index.ts", name: "core", layout: true },
+  { entry: "assembly/driver/index.ts", name: "driver", layout: false },
+];
+const TARGETS = ["release", "checked", "browser"];
+
+if (only !== "--only-host") await buildWasm();
+if (only !== "--only-wasm") buildHost();
+
+async function buildWasm() {
+  const asc = await import("assemblyscript/asc");
+  const { default: InlineTransform } = await import("./inline-transform.mjs");
+  const { default: LayoutTransform } = await import("./layout-transform.mjs");
+  mkdirSync("dist/wasm", { recursive: true });
+  for (const { entry, name, layout } of MODULES) {
+    for (const target of TARGETS) {
+      // The checked build compiles every struct, the trace's too; all targets have the same ones.
+      const transforms = layout && target === "checked" ? [InlineTransform, LayoutTransform] : [InlineTransform];
+      const words = [entry, "--config", "asconfig.json", "--target", target];
+      words.push("--outFile", `dist/wasm/${name}.${target}.wasm`);
+      const { error, stderr } = await asc.main(words, { transforms });
+      const text = stderr?.toString() ?? "";
+      if (text) process.stderr.write(text);
+      if (error) throw new Error(`asc could not build ${name} for ${target}: ${error.message}`);
+    }
+  }
+}
+
+function buildHost() {
+  // A file that was renamed must not live on in dist.
+  rmSync("dist/src", { recursive: true, force: true });
+  rmSync("dist/assembly", { recursive: true, force: true });
+  rmSync("dist/.tsbuildinfo", { force: true });
+  const tsc = join("node_modules", "typescript", "bin", "tsc");
+  const { status } = spawnSync(process.execPath, [tsc, "-p", "tsconfig.json"], { stdio: "inherit" });
+  if (status !== 0) throw new Error("tsc found errors, see above");
+  const cli = "dist/src/cli/main.js";
+  if (existsSync(cli)) chmodSync(cli, 0o755);
+}
