@@ -19,7 +19,7 @@ export function trace(worker: Worker, kind: u32, subject: usize, a: u32, b: u32)
     const slot = worker.trace + (worker.traceCount & (TRACE_EVENTS - 1)) * (offsetof<TraceEvent>() as u32);
     const event = changetype<TraceEvent>(slot);
     event.kind = kind;
-    event.subject = subject;
+    event.subject = <u32>subject;
     event.a = a;
     event.b = b;
     worker.traceCount += 1;

@@ -18,6 +18,9 @@ import { enqueue } from "../virtq/enqueue";
 import { learn, lookup, UNKNOWN_PORT } from "./fdb";
 import { countDrop } from "./stats";
 
+/** No frame has this address: it is wider than 48 bits. */
+const NO_ADDRESS: u64 = u64.MAX_VALUE;
+
 /** Moves up to one burst from a transmitq to where it belongs. Returns the number of frames taken. */
 export function serve(core: Core, worker: Worker, queue: Queue, now: u32): u32 {
   if (!queue.enabled) return discard(worker, queue);
@@ -58,8 +61,8 @@ function forward(core: Core, worker: Worker, queue: Queue, count: u32, now: u32)
   const flood = changetype<Group>(groupTable + (BURST - 1) * offsetof<Group>());
   flood.count = 0;
   let groups: u32 = 0;
-  let lastSource: u64 = 0;
-  let lastDestination: u64 = 0;
+  let lastSource = NO_ADDRESS;
+  let lastDestination = NO_ADDRESS;
   let lastPort: u32 = UNKNOWN_PORT;
 
   for (let i: u32 = 0; i < count; ++i) {
@@ -73,23 +76,23 @@ function forward(core: Core, worker: Worker, queue: Queue, count: u32, now: u32)
       }
       if (learn(fdb, source, self, now)) {
         trace(worker, TRACE_LEARN, queue.port, <u32>source, <u32>(source >> 32));
-        lastDestination = 0; // what was learned may be what comes next
+        lastDestination = NO_ADDRESS; // what was learned may be what comes next
       }
       lastSource = source;
     }
 
     const destination = frame.destination;
-    if (destination != lastDestination || destination == 0) {
+    if (destination != lastDestination) {
       lastDestination = destination;
       if (isGroup(destination)) {
         if (isReserved(destination)) {
           countDrop(queue, DROP_RESERVED, 1);
-          lastDestination = 0;
+          lastDestination = NO_ADDRESS;
           continue;
         }
         lastPort = UNKNOWN_PORT;
       } else {
-        lastPort = destination == 0 ? UNKNOWN_PORT : lookup(fdb, destination);
+        lastPort = lookup(fdb, destination);
       }
     }
 

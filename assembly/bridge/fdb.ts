@@ -20,6 +20,7 @@ export function lookup(fdb: Fdb, address: u64): u32 {
   const entry = find(fdb, address);
   if (entry == 0) return UNKNOWN_PORT;
   const key = load<u64>(entry);
+  // Address zero is nobody's: it finds an empty entry, whose port is UNKNOWN_PORT by the same arithmetic.
   // The entry may have been taken over by another address since it was found: then this one is just not known.
   return (key & MAC_MASK) == address ? <u32>(key >> 48) - 1 : UNKNOWN_PORT;
 }

@@ -1,0 +1,158 @@
+// The driver's half of a split virtqueue (virtio 1.3, 2.7), plain and in full: chains, indirect tables, event idx.
+// Written to be read and to be bent: tests use it to make every kind of chain, good and bad. The fast driver that
+// generates load is assembly/driver/.
+
+import {
+  VIRTQ_AVAIL_F_NO_INTERRUPT,
+  VIRTQ_DESC_F_INDIRECT,
+  VIRTQ_DESC_F_NEXT,
+  VIRTQ_DESC_F_WRITE,
+  VIRTQ_DESC_SIZE,
+  VIRTQ_USED_F_NO_NOTIFY,
+} from "../../assembly/spec/virtio.js";
+
+/** A buffer of guest memory: guest physical address and length in bytes. */
+export interface Buffer {
+  address: bigint;
+  length: number;
+  /** Device-writable: for receive buffers. */
+  writable?: boolean;
+}
+
+/** A chain that came back: its head, what was given with it, and the bytes that the device wrote. */
+export interface UsedChain<T> {
+  head: number;
+  written: number;
+  token: T;
+}
+
+/** The guest's memory as the driver sees it: `at` turns a guest physical address into an offset in `data`. */
+export interface GuestMemory {
+  data: DataView;
+  at(address: bigint): number;
+}
+
+export interface SplitRingAddresses {
+  desc: bigint;
+  avail: bigint;
+  used: bigint;
+}
+
+/** Bytes of the three parts of a split ring of `size` entries, event fields included. */
+export function splitRingBytes(size: number): { desc: number; avail: number; used: number } {
+  return { desc: size * VIRTQ_DESC_SIZE, avail: 6 + size * 2, used: 6 + size * 8 };
+}
+
+export class SplitDriver<T = unknown> {
+  private readonly free: number[] = [];
+  private readonly tokens = new Map<number, { descriptors: number[]; token: T }>();
+  private nextAvail = 0;
+  private lastUsed = 0;
+
+  constructor(
+    private readonly memory: GuestMemory,
+    readonly ring: SplitRingAddresses,
+    readonly size: number,
+    readonly eventIdx = false,
+  ) {
+    for (let i = size - 1; i >= 0; i--) this.free.push(i);
+  }
+
+  /** Descriptors not in use. */
+  get freeDescriptors(): number {
+    return this.free.length;
+  }
+
+  /** The avail index after the last chain that was made available, 0 to 65535. */
+  get availIndex(): number {
+    return this.nextAvail;
+  }
+
+  /**
+   * Makes a chain available. With `indirectTable` (an address with room for 16 bytes a buffer) the buffers are listed
+   * there and the chain takes one descriptor. Returns its head, or null when there are not enough descriptors.
+   */
+  add(buffers: Buffer[], token: T, indirectTable?: bigint): number | null {
+    const count = indirectTable === undefined ? buffers.length : 1;
+    if (this.free.length < count || buffers.length === 0) return null;
+    const descriptors = Array.from({ length: count }, () => this.free.pop()!);
+    if (indirectTable === undefined) {
+      this.writeTable(this.ring.desc, buffers, descriptors);
+    } else {
+      this.writeTable(
+        indirectTable,
+        buffers,
+        buffers.map((_, i) => i),
+      );
+      const table = { address: indirectTable, length: buffers.length * VIRTQ_DESC_SIZE };
+      this.writeDescriptor(this.ring.desc, descriptors[0]!, table, VIRTQ_DESC_F_INDIRECT, 0);
+    }
+    const head = descriptors[0]!;
+    this.tokens.set(head, { descriptors, token });
+    this.makeAvailable(head);
+    return head;
+  }
+
+  /** Writes one avail entry and moves the index; the bare step, also for heads that no `add` gave. */
+  makeAvailable(head: number): void {
+    const { data } = this.memory;
+    const avail = this.memory.at(this.ring.avail);
+    data.setUint16(avail + 4 + (this.nextAvail % this.size) * 2, head, true);
+    this.nextAvail = (this.nextAvail + 1) & 0xffff;
+    Atomics.store(this.halfWords(), (avail + 2) >>> 1, this.nextAvail);
+  }
+
+  /** The next chain that the device has given back, or null. */
+  take(): UsedChain<T> | null {
+    const { data } = this.memory;
+    const used = this.memory.at(this.ring.used);
+    if (Atomics.load(this.halfWords(), (used + 2) >>> 1) === this.lastUsed) return null;
+    const slot = used + 4 + (this.lastUsed % this.size) * 8;
+    const head = data.getUint32(slot, true);
+    const written = data.getUint32(slot + 4, true);
+    const entry = this.tokens.get(head);
+    if (!entry) throw new Error(`the device gave back chain ${head}, which it did not have`);
+    this.tokens.delete(head);
+    this.free.push(...entry.descriptors.reverse());
+    this.lastUsed = (this.lastUsed + 1) & 0xffff;
+    return { head, written, token: entry.token };
+  }
+
+  /** True when the device wants a kick for what was added since avail index `before` (2.7.10). */
+  needsKick(before: number): boolean {
+    const used = this.memory.at(this.ring.used);
+    if (!this.eventIdx) return (this.memory.data.getUint16(used, true) & VIRTQ_USED_F_NO_NOTIFY) === 0;
+    const event = this.memory.data.getUint16(used + 4 + this.size * 8, true);
+    return ((this.nextAvail - event - 1) & 0xffff) < ((this.nextAvail - before) & 0xffff);
+  }
+
+  /** Asks for calls, or asks not to be called; with event idx from the next used chain on. */
+  wantCalls(wanted: boolean): void {
+    const { data } = this.memory;
+    const avail = this.memory.at(this.ring.avail);
+    if (this.eventIdx) data.setUint16(avail + 4 + this.size * 2, (this.lastUsed + (wanted ? 0 : 0x8000)) & 0xffff, true);
+    else data.setUint16(avail, wanted ? 0 : VIRTQ_AVAIL_F_NO_INTERRUPT, true);
+  }
+
+  /** Writes one descriptor; the bare step, for tests that write bad ones. */
+  writeDescriptor(table: bigint, index: number, buffer: Buffer, flags: number, next: number): void {
+    const { data } = this.memory;
+    const at = this.memory.at(table) + index * VIRTQ_DESC_SIZE;
+    data.setBigUint64(at, buffer.address, true);
+    data.setUint32(at + 8, buffer.length, true);
+    data.setUint16(at + 12, flags, true);
+    data.setUint16(at + 14, next, true);
+  }
+
+  private writeTable(table: bigint, buffers: Buffer[], indices: number[]): void {
+    buffers.forEach((buffer, i) => {
+      const last = i === buffers.length - 1;
+      const flags = (buffer.writable ? VIRTQ_DESC_F_WRITE : 0) | (last ? 0 : VIRTQ_DESC_F_NEXT);
+      this.writeDescriptor(table, indices[i]!, buffer, flags, last ? 0 : indices[i + 1]!);
+    });
+  }
+
+  private halfWords(): Uint16Array {
+    return new Uint16Array(this.memory.data.buffer);
+  }
+}
