@@ -1,0 +1,260 @@
+// The switch's side of a session for tests: it runs effects against a model of rings, memory and descriptors, and
+// throws at once when the session breaks one of the boundary's rules (src/vhost-user/effects.ts).
+
+import type { Effect, EffectOutcome, Fd, MemoryRegion, RingSetup } from "../../src/vhost-user/effects.js";
+import {
+  decodeReply,
+  encodeRequest,
+  expectsReply,
+  type FrontEndRequest,
+  type Script,
+} from "../../src/vhost-user/front-end-session.js";
+import { Framer } from "../../src/vhost-user/framing.js";
+import { FLAG_NEED_REPLY, FLAG_VERSION, HEADER_SIZE, type Payload } from "../../src/vhost-user/message.js";
+import { closeSession, createSession, type SessionOptions, settle, step } from "../../src/vhost-user/session.js";
+import { ownedFds, ringsWhere, type SessionState } from "../../src/vhost-user/state.js";
+
+export interface RunningRing {
+  ring: RingSetup;
+  kick: Fd | null;
+  call: Fd | null;
+  enabled: boolean;
+}
+
+export interface Answer {
+  /** The reply's payload as bytes, or null when there was no reply. */
+  reply: Uint8Array | null;
+  fault: string | undefined;
+  effects: Effect[];
+  logs: string[];
+}
+
+export const REPLY_ACK_ON = 1n << 3n;
+
+export class FakeSwitch {
+  state: SessionState;
+  readonly open = new Set<Fd>();
+  readonly running = new Map<number, RunningRing>();
+  regions: MemoryRegion[] = [];
+  features: bigint | null = null;
+  /** Effect kinds that fail, with the reason. */
+  readonly failing = new Map<Effect["kind"], string>();
+  /** How far each ring gets between start and stop. */
+  progress = 5;
+  #nextFd = 100;
+
+  constructor(options: SessionOptions = {}) {
+    this.state = deepFreeze(createSession(options));
+  }
+
+  /** A descriptor that has just come over the socket. */
+  fd(): Fd {
+    const fd = this.#nextFd++;
+    this.open.add(fd);
+    return fd;
+  }
+
+  fds(count: number): Fd[] {
+    return Array.from({ length: count }, () => this.fd());
+  }
+
+  /** Carry out one request as a front-end would send it. */
+  send(name: FrontEndRequest["name"], payload: Payload = { kind: "none" }, fds: Fd[] = [], needReply = false): Answer {
+    return this.receive(encodeRequest({ name, payload, fds, needReply }), fds);
+  }
+
+  /** Like send with NEED_REPLY; the value acknowledged, or null when no acknowledgement came. */
+  ack(name: FrontEndRequest["name"], payload: Payload, fds: Fd[] = []): bigint | null {
+    const { reply } = this.send(name, payload, fds, true);
+    return reply === null ? null : new DataView(reply.buffer, reply.byteOffset).getBigUint64(0, true);
+  }
+
+  /** A request with any number and any payload bytes. */
+  sendRaw(request: number, payload: Uint8Array, fds: Fd[] = [], flags = FLAG_NEED_REPLY): Answer {
+    const bytes = new Uint8Array(HEADER_SIZE + payload.length);
+    const view = new DataView(bytes.buffer);
+    view.setUint32(0, request, true);
+    view.setUint32(4, FLAG_VERSION | flags, true);
+    view.setUint32(8, payload.length, true);
+    bytes.set(payload, HEADER_SIZE);
+    return this.receive(bytes, fds);
+  }
+
+  /** The bytes of exactly one request. */
+  receive(bytes: Uint8Array, fds: Fd[]): Answer {
+    const framed = new Framer("requests").push(bytes, fds);
+    if (framed.fault !== undefined) throw new Error(`not a request: ${framed.fault.reason}`);
+    const effects: Effect[] = [];
+    let turn = step(this.state, framed.messages[0]!);
+    while (!turn.done) {
+      effects.push(...turn.effects);
+      turn = settle(turn, this.run(turn.effects));
+    }
+    this.state = deepFreeze(turn.state);
+    this.checkBooks();
+    const logs = effects.flatMap((e) => (e.kind === "log" ? [e.text] : []));
+    const reply = turn.reply === null ? null : checkReply(turn.reply, framed.messages[0]!.request);
+    return { reply, fault: turn.fault, effects, logs };
+  }
+
+  /** Play a front-end's script to its end. Descriptors named in it are duplicated, as by sendmsg. */
+  play<T>(script: Script<T>): { result: T; effects: Effect[]; names: string[] } {
+    const effects: Effect[] = [];
+    const names: string[] = [];
+    let turn = script.next();
+    while (!turn.done) {
+      const request = turn.value;
+      names.push(request.name);
+      const answer = this.receive(encodeRequest(request), this.fds(request.fds.length));
+      if (answer.fault !== undefined) throw new Error(answer.fault);
+      effects.push(...answer.effects);
+      if (expectsReply(request) !== (answer.reply !== null))
+        throw new Error(`${request.name}: reply missing or surplus`);
+      const { reply: bytes } = answer;
+      const reply =
+        bytes === null
+          ? null
+          : decodeReply(request, { request: requestNumber(request), flags: 5, payload: bytes, fds: [] });
+      turn = script.next(reply);
+    }
+    return { result: turn.value, effects, names };
+  }
+
+  /** End the connection: afterwards nothing runs, nothing is mapped, nothing is open. */
+  close(): Effect[] {
+    const effects = closeSession(this.state);
+    this.run(effects);
+    return effects;
+  }
+
+  run(effects: readonly Effect[]): EffectOutcome[] {
+    return effects.map((effect) => this.#runOne(effect));
+  }
+
+  /** No descriptor lost, and both sides agree on what runs and what is mapped. */
+  checkBooks(): void {
+    equal([...this.open].sort(), ownedFds(this.state).sort(), "open descriptors and those of the session");
+    const running = ringsWhere(this.state, (ring) => ring.running);
+    equal([...this.running.keys()].sort(), running.map(Number).sort(), "running rings");
+    equal(this.regions.map(key), this.state.regions.map(key), "memory regions");
+  }
+
+  #runOne(effect: Effect): EffectOutcome {
+    const error = this.failing.get(effect.kind);
+    const failed = error !== undefined;
+    switch (effect.kind) {
+      case "setFeatures":
+        must(this.running.size === 0, "setFeatures while a ring runs");
+        if (!failed) this.features = effect.features;
+        break;
+      case "setMemory":
+        must(this.running.size === 0, "setMemory while a ring runs");
+        must(effect.fds.length === effect.regions.length, "one descriptor for each region");
+        for (const fd of effect.fds) this.#closeFd(fd);
+        this.regions = failed ? [] : effect.regions;
+        break;
+      case "addRegion":
+        this.#closeFd(effect.fd);
+        if (!failed) this.regions = [...this.regions, effect.region];
+        break;
+      case "removeRegion":
+        must(this.regions.includes(effect.region), "removeRegion of a region that is not there");
+        for (const { ring } of this.running.values()) {
+          must(!insideOne(ring, [effect.region]).some(Boolean), "removeRegion under a running ring");
+        }
+        if (!failed) this.regions = this.regions.filter((r) => r !== effect.region);
+        break;
+      case "startQueue": {
+        must(!this.running.has(effect.index), `startQueue ${effect.index} which runs`);
+        must(effect.index >= 0 && effect.index < 256, `startQueue ${effect.index}`);
+        must(insideOne(effect.ring, this.regions).every(Boolean), "startQueue outside guest memory");
+        for (const fd of [effect.kick, effect.call]) must(fd === null || this.open.has(fd), "descriptor is closed");
+        const { ring, kick, call, enabled } = effect;
+        if (!failed) this.running.set(effect.index, { ring, kick, call, enabled });
+        break;
+      }
+      case "stopQueue": {
+        const running = this.#ring(effect);
+        if (failed) break;
+        this.running.delete(effect.index);
+        return { nextAvail: (running.ring.nextAvail + this.progress) & 0xffff };
+      }
+      case "setEnabled":
+        this.#ring(effect).enabled = failed ? this.#ring(effect).enabled : effect.enabled;
+        break;
+      case "setCall":
+        must(effect.call === null || this.open.has(effect.call), "call descriptor is closed");
+        if (failed) this.#ring(effect);
+        else this.#ring(effect).call = effect.call;
+        break;
+      case "setKick":
+        must(effect.kick === null || this.open.has(effect.kick), "kick descriptor is closed");
+        if (failed) this.#ring(effect);
+        else this.#ring(effect).kick = effect.kick;
+        break;
+      case "close":
+        for (const fd of effect.fds) this.#closeFd(fd);
+        break;
+      case "log":
+        must(effect.text.length > 0, "an empty log text");
+        break;
+    }
+    return failed ? { error } : {};
+  }
+
+  #ring(effect: Effect & { index: number }): RunningRing {
+    const running = this.running.get(effect.index);
+    must(running !== undefined, `${effect.kind} of queue ${effect.index} which does not run`);
+    return running!;
+  }
+
+  #closeFd(fd: Fd): void {
+    must(this.open.delete(fd), `descriptor ${fd} closed twice`);
+    for (const { kick, call } of this.running.values()) must(kick !== fd && call !== fd, "closed under a running ring");
+  }
+}
+
+/** For each part of a ring: whether one of the regions holds it whole. Written apart from the code under test. */
+function insideOne(ring: RingSetup, regions: readonly MemoryRegion[]): boolean[] {
+  const n = BigInt(ring.size);
+  const parts: [bigint, bigint][] = [
+    [ring.desc, 16n * n],
+    [ring.avail, 6n + 2n * n],
+    [ring.used, 6n + 8n * n],
+  ];
+  return parts.map(([at, length]) =>
+    regions.some((r) => r.guestAddress <= at && at + length <= r.guestAddress + r.size),
+  );
+}
+
+function checkReply(bytes: Uint8Array, request: number): Uint8Array {
+  const framed = new Framer("replies").push(bytes);
+  must(framed.fault === undefined && framed.messages.length === 1, "the reply is not one message");
+  must(framed.messages[0]!.request === request, "the reply answers another request");
+  return framed.messages[0]!.payload;
+}
+
+function requestNumber(request: FrontEndRequest): number {
+  return new DataView(encodeRequest(request).buffer).getUint32(0, true);
+}
+
+function must(condition: boolean, text: string): void {
+  if (!condition) throw new Error(`broken rule: ${text}`);
+}
+
+function equal(a: readonly unknown[], b: readonly unknown[], text: string): void {
+  must(a.length === b.length && a.every((value, i) => value === b[i]), `${text}: [${a}] and [${b}]`);
+}
+
+/** The session may not change a state in place: a frozen one throws when it tries. */
+function deepFreeze<T>(value: T): T {
+  if (typeof value === "object" && value !== null && !Object.isFrozen(value)) {
+    Object.freeze(value);
+    Object.values(value).forEach(deepFreeze);
+  }
+  return value;
+}
+
+function key(region: MemoryRegion): string {
+  return `${region.guestAddress}+${region.size}@${region.userAddress}:${region.mmapOffset}`;
+}

@@ -1,0 +1,64 @@
+import { describe, expect, test } from "vitest";
+import * as virtio from "../../assembly/spec/virtio.js";
+import {
+  bits,
+  DEFAULT_FEATURES,
+  DEFAULT_PROTOCOL_FEATURES,
+  FEATURE_NAMES,
+  featureNames,
+  headerSize,
+  PROTOCOL_FEATURE_NAMES,
+  protocolFeatureNames,
+} from "../../src/vhost-user/features.js";
+
+describe("feature names", () => {
+  test("agree with the numbers that the core uses", () => {
+    const spec = Object.entries(virtio).filter(([name]) => /^(VIRTIO|VHOST)(_NET|_USER)?_F_/.test(name));
+    expect(spec.length).toBeGreaterThan(25);
+    for (const [name, bit] of spec) expect(FEATURE_NAMES[bit]).toBe(name);
+  });
+
+  test("a set reads as its names, lowest bit first, and an unnamed bit as its number", () => {
+    expect(featureNames(bits(32, 15, 58))).toEqual(["VIRTIO_NET_F_MRG_RXBUF", "VIRTIO_F_VERSION_1", "bit 58"]);
+    expect(protocolFeatureNames(bits(3, 40))).toEqual(["VHOST_USER_PROTOCOL_F_REPLY_ACK", "bit 40"]);
+    expect(featureNames(0n)).toEqual([]);
+  });
+
+  test("no name stands twice", () => {
+    for (const names of [FEATURE_NAMES, PROTOCOL_FEATURE_NAMES]) {
+      const all = Object.values(names);
+      expect(new Set(all).size).toBe(all.length);
+    }
+  });
+});
+
+test("the offer holds what the switch does, and no offload, dirty log or packed ring", () => {
+  expect(featureNames(DEFAULT_FEATURES)).toEqual([
+    "VIRTIO_NET_F_MRG_RXBUF",
+    "VIRTIO_NET_F_STATUS",
+    "VIRTIO_NET_F_CTRL_VQ",
+    "VIRTIO_NET_F_GUEST_ANNOUNCE",
+    "VIRTIO_NET_F_MQ",
+    "VIRTIO_F_ANY_LAYOUT",
+    "VIRTIO_F_INDIRECT_DESC",
+    "VIRTIO_F_EVENT_IDX",
+    "VHOST_USER_F_PROTOCOL_FEATURES",
+    "VIRTIO_F_VERSION_1",
+    "VIRTIO_F_IN_ORDER",
+  ]);
+  expect(protocolFeatureNames(DEFAULT_PROTOCOL_FEATURES)).toEqual([
+    "VHOST_USER_PROTOCOL_F_MQ",
+    "VHOST_USER_PROTOCOL_F_REPLY_ACK",
+    "VHOST_USER_PROTOCOL_F_RESET_DEVICE",
+    "VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS",
+    "VHOST_USER_PROTOCOL_F_STATUS",
+  ]);
+});
+
+test("F43: the frame header has 10 bytes for a legacy driver and 12 with num_buffers", () => {
+  expect(headerSize(0n)).toBe(10);
+  expect(headerSize(bits(virtio.VIRTIO_F_ANY_LAYOUT, virtio.VIRTIO_F_EVENT_IDX))).toBe(10);
+  expect(headerSize(bits(virtio.VIRTIO_NET_F_MRG_RXBUF))).toBe(12);
+  expect(headerSize(bits(virtio.VIRTIO_F_VERSION_1))).toBe(12);
+  expect(headerSize(bits(virtio.VIRTIO_F_RING_PACKED))).toBe(12);
+});
