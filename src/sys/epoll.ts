@@ -73,6 +73,7 @@ export class Epoll {
   readonly #events: Pinned;
   readonly #ints: Int32Array;
   readonly #eintr = errnoOf("EINTR");
+  #endAsync: ((events: number) => void) | undefined;
 
   /** @param capacity the most events that one wait returns */
   constructor(capacity = DEFAULT_CAPACITY) {
@@ -130,29 +131,33 @@ export class Epoll {
 
   /**
    * As `wait`, without blocking the thread: its event loop goes on, and is kept alive until the promise is settled.
-   * One at a time.
+   * Main thread only; one at a time. `close` settles it with 0.
    */
   waitAsync(timeoutMs: number): Promise<number> {
+    if (this.#endAsync !== undefined) return Promise.reject(new Error("this epoll set is already being waited for"));
     const count = this.wait(0);
     if (count > 0 || timeoutMs === 0) return Promise.resolve(count);
-    return new Promise((resolve, reject) => {
-      let timer: NodeJS.Timeout | undefined;
-      const finish = () => {
+    return new Promise((resolve) => {
+      const end = (events: number) => {
         clearTimeout(timer);
         poll.close();
-        try {
-          resolve(this.wait(0));
-        } catch (error) {
-          reject(error);
-        }
+        this.#endAsync = undefined;
+        resolve(events);
       };
-      const poll = onReadable(this.fd, finish);
-      if (timeoutMs > 0) timer = setTimeout(finish, timeoutMs);
+      const look = () => {
+        const events = this.wait(0);
+        // Somebody may have read what woke us: then the wait goes on.
+        if (events > 0) end(events);
+      };
+      const poll = onReadable(this.fd, look);
+      const timer = timeoutMs < 0 ? undefined : setTimeout(() => end(this.wait(0)), timeoutMs);
+      this.#endAsync = end;
     });
   }
 
   /** Close the set. The watched descriptors stay open. */
   close(): void {
+    this.#endAsync?.(0);
     closeFd(this.fd);
   }
 }

@@ -5,7 +5,7 @@
 // refuse it; after that `signal` and `drain` neither block nor throw, whatever the descriptor is. (A write to a broken
 // pipe is EPIPE, not a signal: Node ignores SIGPIPE.)
 
-import { readlinkSync } from "node:fs";
+import { fstatSync, readlinkSync } from "node:fs";
 import type { Fd } from "../vhost-user/effects.js";
 import { check, errnoOf, lastErrno, libc, type Pinned, pinned } from "./libc.js";
 import { setNonBlocking } from "./socket.js";
@@ -58,6 +58,7 @@ export function drain(fd: Fd): bigint | null {
   return bytes < 0 && lastErrno() === eagain ? null : 0n;
 }
 
+/** "other" is everything else: devices, folders, timers, … */
 export type NotifierKind = "eventfd" | "pipe" | "socket" | "file" | "other";
 
 export interface Notifier {
@@ -74,12 +75,12 @@ export interface Notifier {
 export function adoptNotifier(fd: Fd): Notifier {
   setNonBlocking(fd, true);
   const target = readlinkSync(`/proc/self/fd/${fd}`);
-  return { kind: notifierKind(target), target };
+  return { kind: target === "anon_inode:[eventfd]" ? "eventfd" : fileKind(fd), target };
 }
 
-function notifierKind(target: string): NotifierKind {
-  if (target === "anon_inode:[eventfd]") return "eventfd";
-  if (target.startsWith("pipe:")) return "pipe";
-  if (target.startsWith("socket:")) return "socket";
-  return target.startsWith("/") ? "file" : "other";
+function fileKind(fd: Fd): NotifierKind {
+  const status = fstatSync(fd);
+  if (status.isFIFO()) return "pipe";
+  if (status.isSocket()) return "socket";
+  return status.isFile() ? "file" : "other";
 }

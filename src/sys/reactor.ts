@@ -94,7 +94,7 @@ class ReactorWatch implements Watch {
   }
 }
 
-/** Watches descriptors from one thread's event loop, which it keeps alive while there is a watch. */
+/** Watches descriptors from the main thread's event loop, which it keeps alive while there is a watch. */
 export class Reactor {
   readonly #epoll = new Epoll();
   readonly #watches = new Map<number, ReactorWatch>();

@@ -66,10 +66,12 @@ export interface ListenOptions {
 /**
  * A listening socket at `path`, which must not exist yet (see stale.ts). Nobody can connect before mode and group are
  * as asked: the socket starts to listen only then.
- * @throws SystemError ENAMETOOLONG, EADDRINUSE, EACCES, ENOENT (no such folder), EINVAL (no such group), …
+ * @throws SystemError ENAMETOOLONG, EADDRINUSE, EACCES, ENOENT (no such folder), EINVAL (no such group), EPERM (not this
+ *   user's group), …; RangeError for a mode or group number that is none
  */
 export function listenUnix(path: string, options: ListenOptions = {}): Fd {
   const address = socketAddress(path, "bind");
+  if (options.mode !== undefined && !isMode(options.mode)) throw new RangeError(`${options.mode} is no file mode`);
   const gid = options.group === undefined ? undefined : groupId(options.group, path);
   const fd = check(libc().socket(AF_UNIX, SOCK_FLAGS, 0), "socket");
   let bound = false;
@@ -254,8 +256,12 @@ function retryInterrupted(call: () => number): number {
   return result;
 }
 
-/** struct sockaddr_un of a path in the file system. */
-function socketAddress(path: string, syscall: string): Uint8Array {
+/**
+ * Refuse a path that no socket can have.
+ * @param syscall the call it was meant for, for the message
+ * @throws SystemError ENAMETOOLONG, EINVAL
+ */
+export function checkSocketPath(path: string, syscall = "bind"): void {
   const encoded = new TextEncoder().encode(path);
   if (encoded.length > SOCKET_PATH_MAX_BYTES) {
     const detail = `a socket path has at most ${SOCKET_PATH_MAX_BYTES} bytes, this one has ${encoded.length}: shorten it`;
@@ -263,23 +269,38 @@ function socketAddress(path: string, syscall: string): Uint8Array {
   }
   // Empty or starting with NUL, the kernel would take an address outside the file system, open to everybody.
   if (encoded.length === 0 || encoded.includes(0)) {
-    throw new SystemError(syscall, errnoOf("EINVAL"), path, "a socket path is not empty and contains no NUL byte");
+    const shown = JSON.stringify(path);
+    throw new SystemError(syscall, errnoOf("EINVAL"), shown, "a socket path is not empty and contains no NUL byte");
   }
+}
+
+/** struct sockaddr_un of a path in the file system. */
+function socketAddress(path: string, syscall: string): Uint8Array {
+  checkSocketPath(path, syscall);
+  const encoded = new TextEncoder().encode(path);
   const address = new Uint8Array(2 + encoded.length + 1);
   address[0] = AF_UNIX;
   address.set(encoded, 2);
   return address;
 }
 
+const GID_MAX = 0xffff_fffe; // One more means "no change" to chown.
 const GROUP_GID_OFFSET = 16; // struct group: char *gr_name, char *gr_passwd, gid_t gr_gid
 
 function groupId(group: string | number, path: string): number {
-  if (typeof group === "number") return group;
+  if (typeof group === "number") {
+    if (!Number.isInteger(group) || group < 0 || group > GID_MAX) throw new RangeError(`${group} is no group number`);
+    return group;
+  }
   const entry = libc().getgrnam(group);
   if (entry === null) {
     throw new SystemError("bind", errnoOf("EINVAL"), path, `there is no group "${group}" on this system`);
   }
   return koffi().decode(entry, GROUP_GID_OFFSET, "uint32_t") as number;
+}
+
+function isMode(mode: number): boolean {
+  return Number.isInteger(mode) && mode >= 0 && mode <= 0o777;
 }
 
 /** The errors of node:fs carry a negative errno and the same names. */

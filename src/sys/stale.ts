@@ -3,7 +3,7 @@
 import { lstatSync, type Stats, statSync, unlinkSync } from "node:fs";
 import { dirname } from "node:path";
 import { closeFd } from "./memfd.js";
-import { connectUnix, peerPid } from "./socket.js";
+import { checkSocketPath, connectUnix, peerPid } from "./socket.js";
 import { SystemError } from "./system-error.js";
 
 /** A path that cannot be listened on: the message says why and what to do. */
@@ -30,6 +30,7 @@ export class SocketPathError extends Error {
  * @throws SocketPathError; SystemError ENAMETOOLONG or EINVAL for an impossible path
  */
 export function claimSocketPath(path: string): "free" | "removed" {
+  checkSocketPath(path);
   const found = look(path);
   if (found === null) {
     requireFolder(path);

@@ -2,7 +2,10 @@
 //
 // Why not a blocking wait on the thread pool (koffi's `.async`): it would hold one of libuv's four threads for ever,
 // and a process with such a call under way cannot exit, because exit joins the pool's threads.
+//
+// Only on the main thread: when a worker is terminated with such a poll open, koffi 3.3 aborts the whole process.
 
+import { isMainThread } from "node:worker_threads";
 import type { Fd } from "../vhost-user/effects.js";
 import { koffi } from "./libc.js";
 
@@ -15,9 +18,10 @@ export interface ReadablePoll {
 
 /**
  * Call `callback` once per turn of the event loop while `fd` is readable (level-triggered). Keeps the event loop alive.
- * Epoll descriptors, eventfds, pipes and sockets can be watched, each by one poll at a time.
+ * Main thread only. Epoll descriptors, eventfds, pipes and sockets can be watched, each by one poll at a time.
  */
 export function onReadable(fd: Fd, callback: () => void): ReadablePoll {
+  if (!isMainThread) throw new Error("descriptors are polled on the main thread only; a worker waits in Epoll.wait");
   let open = true;
   let scheduled: NodeJS.Immediate | undefined;
   const handle = koffi().node.poll(fd, { readable: true }, () => {

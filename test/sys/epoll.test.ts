@@ -97,7 +97,11 @@ describeLinux("epoll", () => {
     expect(await epoll.waitAsync(-1)).toBe(1);
     expect(epoll.tokens[0]).toBe(8);
     expect(await epoll.waitAsync(1000)).toBe(1);
+    drain(fd);
+    const interrupted = epoll.waitAsync(-1);
+    await expect(epoll.waitAsync(-1)).rejects.toThrow(/already being waited for/);
     epoll.close();
+    expect(await interrupted).toBe(0);
     close(own(fd));
     expect(countOpenFds()).toBe(before);
   });
@@ -128,6 +132,7 @@ describeLinux("epoll", () => {
     );
     const [wake, answer, added] = [own(createEventFd()), own(createEventFd()), own(createEventFd())];
     const worker = new Worker(script, { workerData: { wake, answer } });
+    const exited = once(worker, "exit"); // It may come in the same turn as the last message.
     const [epfd] = (await once(worker, "message")) as [number];
     epollAdd(epfd, added, added, EPOLLIN);
     const answers = new Epoll();
@@ -146,6 +151,6 @@ describeLinux("epoll", () => {
       ]),
     );
     answers.close();
-    await once(worker, "exit");
+    expect(await exited).toEqual([0]);
   });
 });

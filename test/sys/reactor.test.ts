@@ -1,8 +1,10 @@
 // The reactor: callbacks on the main thread, and none for a watch that is stopped.
 
 import { spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { Worker } from "node:worker_threads";
 import { expect, it, onTestFinished } from "vitest";
 import { createEventFd, drain, signal } from "../../src/sys/eventfd.js";
 import { closeFd } from "../../src/sys/memfd.js";
@@ -283,5 +285,12 @@ describeLinux("the reactor", () => {
     const thrown = run("signal(fd); reactor.watch(fd, {readable() { throw new Error('not caught'); }})");
     expect(thrown.status).toBe(1);
     expect(thrown.stderr).toContain("Error: not caught");
+  });
+
+  it("refuses to work in a worker thread, where an open poll would end the process", async () => {
+    const script = join(compileSys(folder()), "worker.js");
+    writeFileSync(script, 'import { Reactor } from "./sys/reactor.js"; new Reactor();');
+    const [error] = (await once(new Worker(script), "error")) as [Error];
+    expect(error.message).toContain("main thread only");
   });
 });

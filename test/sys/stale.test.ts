@@ -1,13 +1,14 @@
 // Claiming a socket path: a dead owner's file goes, everything else stays where it is.
 
 import { spawnSync } from "node:child_process";
-import { existsSync, lstatSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, lstatSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import { countOpenFds } from "../../src/sys/open-fds.js";
 import { acceptUnix, connectUnix, listenUnix } from "../../src/sys/socket.js";
 import { claimSocketPath, SocketPathError } from "../../src/sys/stale.js";
+import { compileSys } from "./compiled.js";
 import { describeLinux, useDescriptors, useFolders } from "./linux.js";
 
 function refusal(path: string): SocketPathError {
@@ -99,5 +100,46 @@ describeLinux("claiming a socket path", () => {
     expect(missing.reason).toBe("folder");
     expect(missing.message).toContain(`mkdir -p ${join(there, "run", "ringbridge")}`);
     expect(refusal(join(there, "file", "s")).message).toContain("a part of this path is a file, not a folder");
+  });
+
+  it("refuses an impossible path before it looks", () => {
+    expect(() => claimSocketPath(`/tmp/${"x".repeat(200)}`)).toThrow(/at most 107 bytes, this one has 205/);
+    expect(() => claimSocketPath("")).toThrow(/EINVAL/);
+    expect(() => claimSocketPath("/tmp/a\0b")).toThrow(/contains no NUL byte/);
+  });
+
+  it("says what an ordinary user may not do, and takes back a socket that cannot get its group", () => {
+    const there = folder();
+    chmodSync(there, 0o755);
+    for (const name of ["open", "shut"]) mkdirSync(join(there, name));
+    chmodSync(join(there, "open"), 0o777);
+    chmodSync(join(there, "shut"), 0o000);
+    own(listenUnix(join(there, "mine"), { mode: 0o000 }));
+    const script = join(compileSys(there), "script.js");
+    writeFileSync(
+      script,
+      `import { readdirSync } from "node:fs";
+       import { libc } from "./sys/libc.js";
+       import { listenUnix } from "./sys/socket.js";
+       import { claimSocketPath } from "./sys/stale.js";
+       const there = ${JSON.stringify(there)};
+       libc();
+       if (process.getuid() === 0) { process.setgroups([]); process.setgid(65534); process.setuid(65534); }
+       const attempt = (action) => { try { action(); } catch (error) { console.log(error.message); } };
+       attempt(() => claimSocketPath(there + "/mine"));
+       attempt(() => claimSocketPath(there + "/shut/s"));
+       const before = readdirSync("/proc/self/fd").length;
+       attempt(() => listenUnix(there + "/open/s", { group: 0, mode: 0o660 }));
+       console.log(readdirSync(there + "/open"), readdirSync("/proc/self/fd").length === before);`,
+    );
+    const { stdout, stderr } = spawnSync(process.execPath, [script], { encoding: "utf8" });
+    chmodSync(join(there, "shut"), 0o700);
+    expect(stderr).toBe("");
+    expect(stdout.trim().split("\n")).toEqual([
+      `${there}/mine: there is a socket that this user may not connect to; remove it by hand or choose another path`,
+      `${there}/shut/s: the folder ${there}/shut may not be entered by this user; change its permissions or the path`,
+      expect.stringMatching(/^lchown .*\/open\/s: .*\(EPERM\)$/),
+      "[] true",
+    ]);
   });
 });
