@@ -75,13 +75,16 @@ export class Epoll {
   readonly #eintr = errnoOf("EINTR");
   #endAsync: ((events: number) => void) | undefined;
 
-  /** @param capacity the most events that one wait returns */
-  constructor(capacity = DEFAULT_CAPACITY) {
+  /**
+   * @param capacity the most events that one wait returns
+   * @param existing the descriptor of a set that another thread made, to wait on it here; none: a new set
+   */
+  constructor(capacity = DEFAULT_CAPACITY, existing?: Fd) {
     this.tokens = new Int32Array(capacity);
     this.flags = new Int32Array(capacity);
     this.#events = pinned(capacity * EVENT_INTS * 4);
     this.#ints = new Int32Array(this.#events.bytes.buffer);
-    this.fd = check(libc().epoll_create1(EPOLL_CLOEXEC), "epoll_create1");
+    this.fd = existing ?? check(libc().epoll_create1(EPOLL_CLOEXEC), "epoll_create1");
   }
 
   /** As `epollAdd`. */

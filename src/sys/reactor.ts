@@ -1,8 +1,8 @@
 // The main thread's event loop for descriptors that Node cannot watch itself: callbacks when they are ready.
 //
 // One epoll set, whose own descriptor Node's loop watches. Each watch has a number of its own that its events carry: an
-// event that was fetched for a watch stopped in the same batch finds no watch, even when the descriptor's number already
-// belongs to another one.
+// event that was fetched for a watch stopped in the same batch finds no watch, even when the descriptor's number
+// already belongs to another one.
 
 import type { Fd } from "../vhost-user/effects.js";
 import { EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, Epoll } from "./epoll.js";

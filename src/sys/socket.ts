@@ -66,8 +66,8 @@ export interface ListenOptions {
 /**
  * A listening socket at `path`, which must not exist yet (see stale.ts). Nobody can connect before mode and group are
  * as asked: the socket starts to listen only then.
- * @throws SystemError ENAMETOOLONG, EADDRINUSE, EACCES, ENOENT (no such folder), EINVAL (no such group), EPERM (not this
- *   user's group), …; RangeError for a mode or group number that is none
+ * @throws SystemError ENAMETOOLONG, EADDRINUSE, EACCES, ENOENT (no such folder), EINVAL (no such group), EPERM (not
+ *   this user's group), …; RangeError for a mode or group number that is none
  */
 export function listenUnix(path: string, options: ListenOptions = {}): Fd {
   const address = socketAddress(path, "bind");
@@ -164,7 +164,8 @@ export function receive(fd: Fd, buffer: Uint8Array, maxFds = 8): Received | "aga
  * Send bytes, and descriptors with their first byte. The descriptors stay the caller's own.
  * @returns how many bytes were taken (at least 1: then all descriptors were sent, and the rest goes without them), or
  *   "again" when the socket can take nothing now
- * @throws SystemError EPIPE when the other end has closed, ECONNRESET, EBADF, ETOOMANYREFS, …; RangeError for no bytes
+ * @throws SystemError EPIPE when the other end has closed, ECONNRESET, EBADF, ETOOMANYREFS, …
+ * @throws RangeError for no bytes or too many descriptors
  */
 export function send(fd: Fd, bytes: Uint8Array, fds: readonly Fd[] = []): number | "again" {
   if (bytes.length === 0) throw new RangeError("send needs at least one byte: descriptors travel with it");
@@ -264,7 +265,8 @@ function retryInterrupted(call: () => number): number {
 export function checkSocketPath(path: string, syscall = "bind"): void {
   const encoded = new TextEncoder().encode(path);
   if (encoded.length > SOCKET_PATH_MAX_BYTES) {
-    const detail = `a socket path has at most ${SOCKET_PATH_MAX_BYTES} bytes, this one has ${encoded.length}: shorten it`;
+    const limit = `a socket path has at most ${SOCKET_PATH_MAX_BYTES} bytes`;
+    const detail = `${limit}, this one has ${encoded.length}: shorten it`;
     throw new SystemError(syscall, errnoOf("ENAMETOOLONG"), path, detail);
   }
   // Empty or starting with NUL, the kernel would take an address outside the file system, open to everybody.

@@ -33,7 +33,8 @@ describeLinux("claiming a socket path", () => {
 
   it("removes the socket a dead process left, and the path can be listened on", () => {
     const path = join(folder(), "s");
-    const killed = `require("node:net").createServer().listen(${JSON.stringify(path)}, () => process.kill(process.pid, 9))`;
+    const killed = `require("node:net").createServer()
+      .listen(${JSON.stringify(path)}, () => process.kill(process.pid, "SIGKILL"))`;
     expect(spawnSync(process.execPath, ["-e", killed]).signal).toBe("SIGKILL");
     expect(lstatSync(path).isSocket()).toBe(true);
     expect(claimSocketPath(path)).toBe("removed");
