@@ -27,18 +27,23 @@ export function describeValue(value: unknown): string {
   return String(value);
 }
 
-/** Levenshtein distance: insertions, deletions and substitutions that turn `a` into `b`. */
+/** How many slips turn `a` into `b`: letters added, left out, replaced, or swapped with their neighbour. */
 export function editDistance(a: string, b: string): number {
-  let previous = Array.from({ length: b.length + 1 }, (_, column) => column);
+  const rows = [Array.from({ length: b.length + 1 }, (_, column) => column)];
   for (let row = 1; row <= a.length; row++) {
+    const above = rows[row - 1]!;
     const current = [row];
     for (let column = 1; column <= b.length; column++) {
-      const substitution = previous[column - 1]! + (a[row - 1] === b[column - 1] ? 0 : 1);
-      current.push(Math.min(substitution, previous[column]! + 1, current[column - 1]! + 1));
+      const replaced = above[column - 1]! + (a[row - 1] === b[column - 1] ? 0 : 1);
+      let distance = Math.min(replaced, above[column]! + 1, current[column - 1]! + 1);
+      if (row > 1 && column > 1 && a[row - 1] === b[column - 2] && a[row - 2] === b[column - 1]) {
+        distance = Math.min(distance, rows[row - 2]![column - 2]! + 1);
+      }
+      current.push(distance);
     }
-    previous = current;
+    rows.push(current);
   }
-  return previous[b.length]!;
+  return rows[a.length]![b.length]!;
 }
 
 /** ` (did you mean "x"?)` for the nearest candidate, or nothing when none is near. Case, "-" and "_" do not count. */

@@ -137,7 +137,9 @@ describe("groups", () => {
 });
 
 describe("did you mean", () => {
-  it("counts insertions, deletions and substitutions", () => {
+  it("counts letters added, left out, replaced and swapped", () => {
+    expect(editDistance("prots", "ports")).toBe(1);
+    expect(editDistance("ab", "ba")).toBe(1);
     expect(editDistance("", "abc")).toBe(3);
     expect(editDistance("kitten", "sitting")).toBe(3);
     expect(editDistance("same", "same")).toBe(0);

@@ -1,0 +1,201 @@
+// The command line: which commands and options there are, and how an error ends the process. Every command's module
+// is loaded only when it runs, so that --help and --version are quick.
+//
+// Exit codes: 0 done; 1 it failed at run time; 2 the command line or the configuration is wrong.
+
+import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { defaultControlPath } from "../config/control-path.js";
+import { ConfigError } from "../config/problems.js";
+import { type Io, processIo, UsageError } from "./io.js";
+import { packageVersion } from "./version.js";
+
+/** pino's levels; written here as well so that the command line need not load pino. */
+const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"];
+
+/**
+ * Runs one command line.
+ * @param argv the arguments after the program's name
+ * @returns the exit code; everything the user should read has been written to `io`
+ */
+export async function main(argv: readonly string[], io: Io = processIo()): Promise<number> {
+  let code = 0;
+  const program = createProgram(io, async (command) => {
+    code = await command();
+  });
+  try {
+    await program.parseAsync([...argv], { from: "user" });
+    return code;
+  } catch (error) {
+    // commander has written its message itself.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    return report(error, wantsDebug(program, io), io);
+  }
+}
+
+/** Writes an error, a line for each of its problems, and gives the exit code. */
+function report(error: unknown, debug: boolean, io: Io): number {
+  const lines = error instanceof ConfigError ? error.lines : [error instanceof Error ? error.message : String(error)];
+  for (const line of lines) io.stderr.write(`ringbridge: ${line.replace(/\s*\n\s*/g, "; ")}\n`);
+  if (debug && error instanceof Error) io.stderr.write(`${error.stack}\n`);
+  return error instanceof ConfigError || error instanceof UsageError ? 2 : 1;
+}
+
+interface GlobalOptions {
+  control?: string;
+  debug?: boolean;
+}
+
+function wantsDebug(program: Command, io: Io): boolean {
+  return program.opts<GlobalOptions>().debug === true || io.env.RINGBRIDGE_DEBUG === "1";
+}
+
+type Perform = (command: () => Promise<number>) => Promise<void>;
+
+function createProgram(io: Io, perform: Perform): Command {
+  const program = new Command("ringbridge");
+  const globals = () => program.opts<GlobalOptions>();
+  const control = () => globals().control ?? defaultControlPath(io.env);
+
+  program
+    .description("A vhost-user software switch: connects the virtio network cards of virtual machines.")
+    .version(packageVersion(), "-V, --version", "print the version")
+    .helpOption("-h, --help", "print help")
+    .option("--control <path>", `the control socket (default: ${defaultControlPath(io.env)})`)
+    .option("--debug", "print the stack of an error (also: RINGBRIDGE_DEBUG=1)")
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => io.stdout.write(text),
+      writeErr: (text) => io.stderr.write(text),
+      // One line, also with commander's "(Did you mean --port?)".
+      outputError: (text, write) =>
+        write(
+          `ringbridge: ${text
+            .replace(/^error: /, "")
+            .trim()
+            .replace(/\n+/g, " ")}\n`,
+        ),
+    });
+
+  program
+    .command("run")
+    .description("start a switch")
+    .argument("[config.yaml]", "configuration file; SIGHUP reads it again")
+    .option("-p, --port <port>", "NAME=listen:PATH or NAME=connect:PATH[,mode=0660,group=kvm,queues=4]", collect)
+    .option("--workers <n>", "data path threads", numberOrText)
+    .option("--poll", "never sleep: lowest latency, one whole core per worker")
+    .addOption(new Option("--log-level <level>", "least level that is logged").choices(LOG_LEVELS).default("info"))
+    .option("--log-json", "log JSON lines")
+    .action((config: string | undefined, options: RunFlags) =>
+      perform(async () => {
+        const { runCommand } = await import("./run.js");
+        return runCommand({ ...options, config, control: globals().control, debug: wantsDebug(program, io) }, io);
+      }),
+    );
+
+  program
+    .command("status")
+    .description("show ports, rates, drops and workers of a running switch")
+    .option("--json", "print JSON")
+    .option("-w, --watch", "again every second")
+    .option("-p, --port <name>", "only this port")
+    .action((options: { json?: boolean; watch?: boolean; port?: string }) =>
+      perform(async () => {
+        const { statusCommand } = await import("./status.js");
+        return statusCommand({ ...options, control: control() }, io);
+      }),
+    );
+
+  const fdb = program
+    .command("fdb")
+    .description("show the MAC addresses that a running switch has learned")
+    .option("--json", "print JSON")
+    .action((options: { json?: boolean }) =>
+      perform(async () => {
+        const { fdbCommand } = await import("./fdb.js");
+        return fdbCommand({ ...options, control: control() }, io);
+      }),
+    );
+  fdb
+    .command("flush")
+    .description("forget learned addresses")
+    .option("-p, --port <name>", "only those of this port")
+    .action((options: { port?: string }) =>
+      perform(async () => {
+        const { fdbFlushCommand } = await import("./fdb.js");
+        return fdbFlushCommand({ ...fdb.opts<{ json?: boolean }>(), ...options, control: control() }, io);
+      }),
+    );
+
+  program
+    .command("doctor")
+    .description("say what on this machine would keep a guest from connecting, and how to mend it")
+    .argument("[config.yaml]", "also check the sockets of this configuration")
+    .option("--json", "print JSON")
+    .action((config: string | undefined, options: { json?: boolean }) =>
+      perform(async () => {
+        const { doctorCommand } = await import("./doctor.js");
+        return doctorCommand({ ...options, config, control: globals().control }, io);
+      }),
+    );
+
+  program
+    .command("demo")
+    .description("forward between simulated guests in this process and measure it")
+    .option("--seconds <n>", "how long to measure", positiveNumber)
+    .option("--size <bytes>", 'frame size in bytes, or "imix"', frameSize)
+    .option("--workers <n>", "data path threads", positiveInteger)
+    .option("--json", "print JSON")
+    .action((options: DemoFlags) =>
+      perform(async () => {
+        const { runDemo } = await import("./demo.js");
+        return runDemo(options, io);
+      }),
+    );
+
+  return program;
+}
+
+interface RunFlags {
+  port?: string[];
+  workers?: number | string;
+  poll?: boolean;
+  logLevel: string;
+  logJson?: boolean;
+}
+
+/** What `demo` is given; absent ones were not written. */
+export interface DemoFlags {
+  seconds?: number;
+  size?: number | "imix";
+  workers?: number;
+  json?: boolean;
+}
+
+function collect(value: string, previous: string[] | undefined): string[] {
+  return [...(previous ?? []), value];
+}
+
+/** Digits as a number; anything else stays as it is, for the configuration's checks to name. */
+function numberOrText(text: string): number | string {
+  return /^\d+$/.test(text) ? Number(text) : text;
+}
+
+function positiveNumber(text: string): number {
+  const value = Number(text);
+  if (!(value > 0 && value < Number.POSITIVE_INFINITY)) throw new InvalidArgumentError("It must be a number above 0.");
+  return value;
+}
+
+function positiveInteger(text: string): number {
+  if (!/^[1-9]\d{0,8}$/.test(text)) throw new InvalidArgumentError("It must be a whole number from 1 on.");
+  return Number(text);
+}
+
+function frameSize(text: string): number | "imix" {
+  if (text === "imix") return text;
+  const size = Number(text);
+  if (!/^\d+$/.test(text) || size < 64 || size > 65_535) {
+    throw new InvalidArgumentError('It must be "imix" or a whole number from 64 to 65535.');
+  }
+  return size;
+}

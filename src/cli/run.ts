@@ -1,0 +1,190 @@
+// `ringbridge run`: starts a switch and its control socket, and stays until a signal ends it.
+//
+//   SIGTERM, SIGINT   stop the switch, remove the sockets, exit 0; a second one ends the process at once
+//   SIGHUP            read the configuration file again and apply what can be applied; a bad file changes nothing
+
+import type { Logger } from "pino";
+import type { ControlServer } from "../api/control-server.js";
+import type { ReloadResult, SwitchControl } from "../api/status.js";
+import { diffConfig, liveConfig } from "../config/diff.js";
+import { loadConfig } from "../config/load.js";
+import { ConfigError } from "../config/problems.js";
+import type { SwitchConfig } from "../config/schema.js";
+import { type Io, UsageError } from "./io.js";
+import { packageVersion } from "./version.js";
+
+export interface RunOptions {
+  /** Path of the YAML file. */
+  config?: string;
+  /** Values of --port. */
+  port?: string[];
+  control?: string;
+  /** As written; the configuration's checks judge it. */
+  workers?: unknown;
+  poll?: boolean;
+  logLevel: string;
+  logJson?: boolean;
+  debug?: boolean;
+}
+
+/** The switch as this command uses it. */
+export interface RunningSwitch extends Omit<SwitchControl, "reload"> {
+  applyConfig(config: SwitchConfig): Promise<ReloadResult>;
+  stop(): Promise<void>;
+}
+
+/** Starts a switch: the real one, or one of a test. */
+export type StartSwitch = (config: SwitchConfig, log: Logger) => Promise<RunningSwitch>;
+
+const startRealSwitch: StartSwitch = async (config, log) => {
+  const { Switch } = await import("../switch/switch.js");
+  return Switch.start(config, log);
+};
+
+/** Runs the command until a signal; resolves to the exit code. */
+export async function runCommand(options: RunOptions, io: Io, startSwitch = startRealSwitch): Promise<number> {
+  if (options.config === undefined && !options.port?.length) {
+    throw new UsageError("nothing to run: give a configuration file, or ports such as --port vm1=listen:/tmp/vm1.sock");
+  }
+  const load = () =>
+    loadConfig({
+      file: options.config,
+      portFlags: options.port,
+      flags: { workers: options.workers, poll: options.poll, control: options.control },
+      env: io.env,
+    });
+  const config = load();
+  const [{ createLogger }, { startControlServer }] = await Promise.all([
+    import("./log.js"),
+    import("../api/control-server.js"),
+  ]);
+  const log = createLogger({
+    level: options.logLevel,
+    json: options.logJson ?? false,
+    debug: options.debug ?? false,
+    output: io.stderr,
+  });
+
+  const ended = untilSignal(io, log);
+  let server: ControlServer | undefined;
+  let running: RunningSwitch | undefined;
+  try {
+    running = await startSwitch(config, log);
+    const reload = reloader(running, config, options.config === undefined ? undefined : load, options.config, log);
+    server = await startControlServer({ path: config.control, control: withReload(running, reload) });
+    ended.onHangup(() => void reload().catch(() => {}));
+    announce(config, io);
+    await ended.promise;
+    log.info("stopping");
+  } finally {
+    await server?.close();
+    await running?.stop();
+    ended.forget();
+  }
+  log.info("stopped");
+  return 0;
+}
+
+/** One line per port, so that whoever started the process knows when front-ends may come. */
+function announce(config: SwitchConfig, io: Io): void {
+  for (const port of config.ports) {
+    io.stdout.write(`${port.name}: ${port.role === "listen" ? "listening on" : "connecting to"} ${port.path}\n`);
+  }
+  io.stdout.write(`ringbridge ${packageVersion()} is ready, control socket ${config.control}\n`);
+}
+
+interface UntilSignal {
+  /** Resolves at the first SIGTERM or SIGINT. */
+  promise: Promise<void>;
+  onHangup(action: () => void): void;
+  /** Gives the signals back. */
+  forget(): void;
+}
+
+/** Listens to signals from before the switch starts, so that an early Ctrl-C also leaves no sockets behind. */
+function untilSignal(io: Io, log: Logger): UntilSignal {
+  let end: () => void = () => {};
+  const promise = new Promise<void>((resolve) => {
+    end = resolve;
+  });
+  let signalled = false;
+  const onEnd = () => {
+    if (signalled) {
+      log.warn("ended by a second signal: sockets may be left over, the next start removes them");
+      io.exit(1);
+    }
+    signalled = true;
+    end();
+  };
+  let hangup = () => log.info("SIGHUP before the switch was ready: nothing done");
+  const onHup = () => {
+    if (!signalled) hangup();
+  };
+  io.signals.on("SIGTERM", onEnd);
+  io.signals.on("SIGINT", onEnd);
+  io.signals.on("SIGHUP", onHup);
+  return {
+    promise,
+    onHangup: (action) => {
+      hangup = action;
+    },
+    forget: () => {
+      io.signals.off("SIGTERM", onEnd);
+      io.signals.off("SIGINT", onEnd);
+      io.signals.off("SIGHUP", onHup);
+    },
+  };
+}
+
+/**
+ * A function that reads the configuration again and applies it, one call after the other. It logs how it went, and
+ * rejects as well, for the caller on the control socket. `load` is undefined when there is no file.
+ */
+function reloader(
+  running: RunningSwitch,
+  config: SwitchConfig,
+  load: (() => SwitchConfig) | undefined,
+  file: string | undefined,
+  log: Logger,
+): () => Promise<ReloadResult> {
+  let current = config;
+  let last: Promise<unknown> = Promise.resolve();
+  const reloadOnce = async (): Promise<ReloadResult> => {
+    if (load === undefined) throw new Error("there is no configuration file to read again: the switch was given flags");
+    const wanted = load();
+    const { needsRestart } = diffConfig(current, wanted);
+    const next = liveConfig(current, wanted);
+    const result = await running.applyConfig(next);
+    current = next;
+    log.info(`read ${file} again: ${changes(result)}`);
+    if (needsRestart.length > 0) {
+      log.warn(`${needsRestart.join(", ")} changed in ${file}, but only a restart can apply that: still as before`);
+    }
+    return { ...result, needsRestart };
+  };
+  return () => {
+    const result = last.then(reloadOnce);
+    last = result.catch((error: unknown) => {
+      const lines = error instanceof ConfigError ? error.lines : [(error as Error).message];
+      for (const line of lines) log.error(`reload: ${line}`);
+      if (error instanceof ConfigError) log.error("reload: nothing was changed, the old configuration stays");
+    });
+    return result;
+  };
+}
+
+function changes(result: ReloadResult): string {
+  const parts = (["added", "removed", "changed"] as const)
+    .filter((kind) => result[kind].length > 0)
+    .map((kind) => `${kind} ${result[kind].join(", ")}`);
+  return parts.join("; ") || "no port changed";
+}
+
+function withReload(running: RunningSwitch, reload: () => Promise<ReloadResult>): SwitchControl {
+  return {
+    status: () => running.status(),
+    fdb: () => running.fdb(),
+    flushFdb: (port) => running.flushFdb(port),
+    reload,
+  };
+}

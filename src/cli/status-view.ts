@@ -1,0 +1,173 @@
+// What `ringbridge status` shows: one or two snapshots in, text out.
+
+import type { PortStatus, QueueStatus, SwitchStatus } from "../api/status.js";
+import { dropCause } from "../core/causes.js";
+import { type Column, formatBytes, formatCount, formatDuration, formatRate, indent, renderTable } from "./table.js";
+
+/** Frames and bits per second of one port. */
+export interface PortRates {
+  rxFrames: number;
+  rxBits: number;
+  txFrames: number;
+  txBits: number;
+}
+
+/**
+ * Rates between two snapshots, by port name. A port that was made, or made again, in between has none.
+ */
+export function portRates(before: SwitchStatus, after: SwitchStatus): Map<string, PortRates> {
+  const rates = new Map<string, PortRates>();
+  const seconds = (after.takenAtMs - before.takenAtMs) / 1000;
+  if (!(seconds > 0)) return rates;
+  for (const now of after.ports) {
+    const then = before.ports.find(({ name }) => name === now.name);
+    if (then === undefined || then.id !== now.id || now.rxFrames < then.rxFrames || now.txFrames < then.txFrames)
+      continue;
+    rates.set(now.name, {
+      rxFrames: (now.rxFrames - then.rxFrames) / seconds,
+      rxBits: ((now.rxBytes - then.rxBytes) * 8) / seconds,
+      txFrames: (now.txFrames - then.txFrames) / seconds,
+      txBits: ((now.txBytes - then.txBytes) * 8) / seconds,
+    });
+  }
+  return rates;
+}
+
+/** The whole picture: switch, workers, a table of ports, then each port by itself. Ends with a newline. */
+export function renderStatus(status: SwitchStatus, rates: ReadonlyMap<string, PortRates>): string {
+  const blocks = [header(status), workers(status), ports(status.ports, rates), ...status.ports.map(portDetail)];
+  return `${blocks.filter(Boolean).join("\n\n")}\n`;
+}
+
+function header(status: SwitchStatus): string {
+  const { memory, fdb } = status;
+  const frames = `process ${status.pid}, up ${formatDuration(status.uptimeMs)}, core ${status.wasmHash}`;
+  const used = `${formatBytes(memory.windowBytesUsed)} of ${formatBytes(memory.totalBytes)} hold guest memory`;
+  const table = `${fdb.entries} of ${fdb.limit} addresses, forgotten after ${fdb.ageingSeconds} s`;
+  const events = `${formatCount(fdb.learned)} learned, ${formatCount(fdb.moved)} moved, ${formatCount(fdb.aged)} aged`;
+  const refused =
+    fdb.refused > 0 ? `, ${formatCount(fdb.refused)} refused (table or a port's share of it is full)` : "";
+  return `ringbridge ${status.version}: ${frames}\nmemory: ${used}\nfdb: ${table}; ${events}${refused}`;
+}
+
+const right = (title: string): Column => ({ title, align: "right" });
+
+function workers(status: SwitchStatus): string {
+  return renderTable(
+    [{ title: "WORKER" }, { title: "STATE" }, right("QUEUES"), right("FRAMES"), right("POLLS"), right("PARKS")],
+    status.workers.map((worker) => [
+      worker.id,
+      worker.state,
+      worker.queues,
+      formatCount(worker.frames),
+      formatCount(worker.polls),
+      formatCount(worker.parks),
+    ]),
+  );
+}
+
+function ports(list: readonly PortStatus[], rates: ReadonlyMap<string, PortRates>): string {
+  if (list.length === 0) return "no ports";
+  return renderTable(
+    [
+      { title: "PORT" },
+      { title: "STATE" },
+      { title: "FOR" },
+      right("RX FRAMES"),
+      right("RX RATE"),
+      right("RX BITS"),
+      right("TX FRAMES"),
+      right("TX RATE"),
+      right("TX BITS"),
+      right("DROPS"),
+    ],
+    list.map((port) => {
+      const rate = rates.get(port.name);
+      return [
+        port.name,
+        port.state,
+        formatDuration(port.stateForMs),
+        formatCount(port.rxFrames),
+        rate ? formatRate(rate.rxFrames, "pps") : "-",
+        rate ? formatRate(rate.rxBits, "bit/s") : "-",
+        formatCount(port.txFrames),
+        rate ? formatRate(rate.txFrames, "pps") : "-",
+        rate ? formatRate(rate.txBits, "bit/s") : "-",
+        formatCount(Object.values(port.drops).reduce((sum, count) => sum + count, 0)),
+      ];
+    }),
+  );
+}
+
+function portDetail(port: PortStatus): string {
+  const peer = port.peerPid === undefined ? "" : `, front-end process ${port.peerPid}`;
+  const times = port.connections === 0 ? "never connected" : `connected ${howOften(port.connections)}`;
+  const parts = [`${port.name}: ${port.role} ${port.path}${peer}, ${times}`];
+  if (port.lastError !== undefined) parts.push(indent(`last error: ${port.lastError}`));
+  if (port.state === "waiting") {
+    parts.push(
+      indent(port.role === "listen" ? "waits for a front-end to connect" : "waits for the front-end's socket"),
+    );
+  }
+  if (port.features.length > 0) {
+    parts.push(indent(`features: ${port.features.map(shortFeature).join(" ")} (${port.headerBytes}-byte header)`));
+  }
+  if (port.protocolFeatures.length > 0) {
+    parts.push(indent(`protocol: ${port.protocolFeatures.map(shortFeature).join(" ")}`));
+  }
+  for (const region of port.regions) {
+    const range = `memory: ${formatBytes(region.size)} at ${region.guestAddress}`;
+    // Whoever truncates a mapped file makes the next access to it a fatal signal.
+    const warning = region.shrinkable ? " (the front-end could truncate it: it has no F_SEAL_SHRINK)" : "";
+    parts.push(indent(`${range}, window 0x${region.window.toString(16)}${warning}`));
+  }
+  if (port.queues.length > 0) parts.push(indent(queues(port.queues)));
+  for (const { index, broken } of port.queues) {
+    if (broken) parts.push(indent(`queue ${index} is broken at descriptor ${broken.descriptor}: ${broken.reason}`));
+  }
+  const drops = Object.entries(port.drops).filter(([, count]) => count > 0);
+  drops.sort(([, a], [, b]) => b - a);
+  for (const [name, count] of drops) {
+    const cause = dropCause(name);
+    parts.push(
+      indent(`${formatCount(count)} dropped, ${name}: ${cause?.explanation ?? ""} ${cause?.hint ?? ""}`.trimEnd()),
+    );
+  }
+  return parts.join("\n");
+}
+
+function queues(list: readonly QueueStatus[]): string {
+  return renderTable(
+    [
+      right("QUEUE"),
+      { title: "KIND" },
+      { title: "STATE" },
+      right("SIZE"),
+      right("FRAMES"),
+      right("BYTES"),
+      right("CALLS"),
+      right("WORKER"),
+      right("DROPS"),
+    ],
+    list.map((queue) => [
+      queue.index,
+      queue.kind,
+      queue.state,
+      queue.size,
+      formatCount(queue.frames),
+      formatBytes(queue.bytes),
+      formatCount(queue.calls),
+      queue.worker ?? "",
+      formatCount(Object.values(queue.drops).reduce((sum, count) => sum + count, 0)),
+    ]),
+  );
+}
+
+/** VIRTIO_NET_F_MRG_RXBUF → mrg_rxbuf, the way QEMU writes it. */
+function shortFeature(name: string): string {
+  return name.replace(/^(VIRTIO_NET_F_|VIRTIO_F_|VHOST_USER_PROTOCOL_F_|VHOST_USER_F_|VHOST_F_)/, "").toLowerCase();
+}
+
+function howOften(count: number): string {
+  return count === 1 ? "once" : `${formatCount(count)} times`;
+}
