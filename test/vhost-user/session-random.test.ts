@@ -1,0 +1,210 @@
+// Any front-end, however mad, against any switch that sometimes fails: the rules that hold after every message.
+// FakeSwitch throws when an effect is about a ring that does not run, when a ring is started outside guest memory,
+// when a descriptor is lost, closed twice or closed under a ring, and when memory changes under one.
+
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import type { Effect } from "../../src/vhost-user/effects.js";
+import {
+  encodeMessage,
+  encodePayload,
+  MESSAGES,
+  type MessageName,
+  type Payload,
+} from "../../src/vhost-user/message.js";
+import { FakeSwitch } from "./fake-switch.js";
+import { memTable, negotiate, region, ringAddresses, u64, vring, vringAddr, vringFd } from "./requests.js";
+
+interface Said {
+  name: MessageName;
+  payload: Payload;
+  fds: number;
+  needReply: boolean;
+  failing: Effect["kind"] | null;
+}
+
+const MIB = 1n << 20n;
+const wild64 = fc.oneof(
+  fc.bigInt({ min: 0n, max: (1n << 64n) - 1n }),
+  fc.constantFrom(0n, 1n, (1n << 63n) - 1n, 1n << 63n, (1n << 64n) - 1n),
+);
+const wild32 = fc.oneof(fc.nat({ max: 0xffffffff }), fc.constantFrom(0, 1, 255, 256, 65535, 65536, 0xffffffff));
+// Few queues and few places, so that messages meet each other.
+const index = fc.oneof({ weight: 20, arbitrary: fc.constantFrom(0, 1, 255) }, { weight: 1, arbitrary: wild32 });
+const part = fc.oneof(
+  { weight: 8, arbitrary: fc.constantFrom(...[0, 1, 2].map((i) => ringAddresses(i).desc)) },
+  { weight: 8, arbitrary: fc.constantFrom(...[0, 1, 2].map((i) => ringAddresses(i).used)) },
+  { weight: 1, arbitrary: wild64 },
+);
+const someRegion = fc.oneof(
+  { weight: 10, arbitrary: fc.constantFrom(region(0n, 8n * MIB), region(MIB, MIB), region(MIB, 0x10000n)) },
+  { weight: 4, arbitrary: fc.constantFrom(region(MIB + 0x8000n, MIB), region(16n * MIB, MIB), region(0n, 0n)) },
+  {
+    weight: 1,
+    arbitrary: fc.record({ guestAddress: wild64, size: wild64, userAddress: wild64, mmapOffset: wild64 }),
+  },
+);
+const features = fc.oneof(
+  { weight: 6, arbitrary: fc.constantFrom(0n, 1n << 30n, 1n << 32n, (1n << 30n) | (1n << 15n)) },
+  { weight: 1, arbitrary: wild64 },
+);
+
+const state = (num: fc.Arbitrary<number>) => fc.tuple(index, num).map(([i, n]) => vring(i, n));
+const fdPayload = fc
+  .oneof({ weight: 10, arbitrary: fc.record({ i: fc.constantFrom(0, 1, 255), noFd: fc.boolean() }) })
+  .map(({ i, noFd }) => vringFd(i, noFd));
+const address = fc.oneof(
+  { weight: 3, arbitrary: fc.constantFrom(0, 1).map((i) => vringAddr(i)) },
+  {
+    weight: 1,
+    arbitrary: fc.record({ i: index, desc: part, avail: part, used: part }).map(({ i, ...at }) => ({
+      ...(vringAddr(0, at) as Extract<Payload, { kind: "vringAddr" }>),
+      index: i,
+    })),
+  },
+);
+const payloadOf: Partial<Record<MessageName, fc.Arbitrary<Payload>>> = {
+  SET_FEATURES: features.map(u64),
+  SET_PROTOCOL_FEATURES: fc.constantFrom(8n, 0x1a009n, 1n << 60n).map(u64),
+  SET_STATUS: fc.constantFrom(0n, 11n, 15n, 256n).map(u64),
+  SET_MEM_TABLE: fc.array(someRegion, { maxLength: 3 }).map((list) => memTable(...list)),
+  ADD_MEM_REG: someRegion.map((r) => ({ kind: "memRegion", region: r })),
+  REM_MEM_REG: someRegion.map((r) => ({ kind: "memRegion", region: r })),
+  SET_VRING_NUM: state(fc.oneof(fc.constantFrom(0, 1, 3, 256, 1024, 32768), wild32)),
+  SET_VRING_BASE: state(fc.oneof(fc.constantFrom(0, 65535), wild32)),
+  GET_VRING_BASE: state(wild32),
+  SET_VRING_ENABLE: state(fc.constantFrom(0, 1, 2)),
+  SET_VRING_ADDR: address,
+  SET_VRING_KICK: fdPayload,
+  SET_VRING_CALL: fdPayload,
+  SET_VRING_ERR: fdPayload,
+  GET_CONFIG: fc.constant<Payload>({ kind: "config", offset: 0, flags: 0, data: new Uint8Array(8) }),
+};
+const names = Object.values(MESSAGES)
+  .filter((spec) => spec.supported)
+  .map((spec) => spec.name);
+
+/** Mostly what belongs to the message, sometimes any number. */
+function fdsFor(payload: Payload, name: MessageName, wild: number): number {
+  if (wild < 9) return wild;
+  if (payload.kind === "memTable") return payload.regions.length;
+  if (payload.kind === "vringFd") return payload.noFd ? 0 : 1;
+  return name === "ADD_MEM_REG" ? 1 : 0;
+}
+
+const weighted: MessageName[] = [
+  ...names,
+  ...(["SET_VRING_NUM", "SET_VRING_ADDR", "SET_VRING_KICK", "SET_MEM_TABLE", "SET_VRING_KICK"] as const),
+];
+const said: fc.Arbitrary<Said> = fc.constantFrom(...weighted).chain((name) =>
+  fc
+    .record({
+      payload: payloadOf[name] ?? fc.constant<Payload>({ kind: "none" }),
+      wild: fc.nat({ max: 60 }),
+      needReply: fc.boolean(),
+      failing: fc.oneof(
+        { weight: 15, arbitrary: fc.constant(null) },
+        {
+          weight: 1,
+          arbitrary: fc.constantFrom<Effect["kind"]>(
+            "setMemory",
+            "addRegion",
+            "removeRegion",
+            "startQueue",
+            "stopQueue",
+            "setFeatures",
+            "setCall",
+            "setKick",
+            "setEnabled",
+          ),
+        },
+      ),
+    })
+    .map(({ wild, ...rest }) => ({ name, fds: fdsFor(rest.payload, name, wild), ...rest })),
+);
+
+/** A well-behaved start of a ring, so that the messages around it meet rings that run. */
+const start: fc.Arbitrary<Said[]> = fc.constantFrom(0, 1, 255).map((i) =>
+  (
+    [
+      ["SET_MEM_TABLE", memTable(region(0n, 32n * MIB)), 1],
+      ["SET_VRING_NUM", vring(i, 256), 0],
+      ["SET_VRING_ADDR", vringAddr(i), 0],
+      ["SET_VRING_KICK", vringFd(i), 1],
+    ] as const
+  ).map(([name, payload, fds]) => ({ name, payload, fds, needReply: true, failing: null })),
+);
+const conversation = fc
+  .array(fc.oneof({ weight: 6, arbitrary: said.map((one) => [one]) }, { weight: 1, arbitrary: start }), {
+    minLength: 1,
+    maxLength: 60,
+  })
+  .map((parts) => parts.flat());
+
+test("M31, M42: no sequence of messages breaks a rule of the boundary, and closing leaves nothing behind", () => {
+  let starts = 0;
+  let faults = 0;
+  fc.assert(
+    fc.property(conversation, (sequence) => {
+      const sw = new FakeSwitch();
+      negotiate(sw);
+      for (const { name, payload, fds, needReply, failing } of sequence) {
+        sw.failing.clear();
+        if (failing !== null) sw.failing.set(failing, "it failed");
+        const answer = sw.send(name, payload, sw.fds(fds), needReply);
+        starts += answer.effects.filter((e) => e.kind === "startQueue").length;
+        if (answer.fault !== undefined) {
+          faults++;
+          expect(failing).toBe("stopQueue");
+          break;
+        }
+        const ownReply = MESSAGES[name].reply !== "ack";
+        const acks = (sw.state.protocolFeatures & 8n) !== 0n;
+        expect(answer.reply !== null).toBe(ownReply || (needReply && acks));
+      }
+      sw.failing.clear();
+      sw.close();
+      expect([sw.open.size, sw.running.size, sw.regions.length]).toEqual([0, 0, 0]);
+    }),
+    { numRuns: 400 },
+  );
+  // The sequences are not all refusals: rings did start, and some sessions ended in a fault.
+  expect(starts).toBeGreaterThan(100);
+  expect(faults).toBeGreaterThan(0);
+});
+
+test("M25, M26: any request number with any payload bytes has an outcome and loses no descriptor", () => {
+  fc.assert(
+    fc.property(
+      fc.oneof(fc.nat({ max: 50 }), wild32),
+      fc.uint8Array({ maxLength: 300 }),
+      fc.nat({ max: 8 }),
+      (request, payload, count) => {
+        const sw = new FakeSwitch();
+        negotiate(sw);
+        sw.sendRaw(request, payload, sw.fds(count));
+        sw.close();
+        expect(sw.open.size).toBe(0);
+      },
+    ),
+    { numRuns: 500 },
+  );
+});
+
+test("the same message on the same state gives the same answer: a session keeps nothing outside its state", () => {
+  fc.assert(
+    fc.property(conversation, (sequence) => {
+      const [a, b] = [new FakeSwitch(), new FakeSwitch()];
+      for (const { name, payload, fds, needReply } of sequence) {
+        const bytes = encodeMessage(MESSAGES[name].number, needReply ? 8 : 0, payload);
+        expect(bytes.length).toBe(12 + encodePayload(payload).length);
+        const first = a.receive(bytes, a.fds(fds));
+        // b has come to the same state by structure, not by history.
+        b.state = structuredClone(b.state);
+        expect(b.receive(bytes, b.fds(fds))).toEqual(first);
+        expect(b.state).toEqual(a.state);
+      }
+    }),
+    { numRuns: 50 },
+  );
+});
