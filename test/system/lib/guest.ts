@@ -3,12 +3,12 @@ import { existsSync, unlinkSync } from "node:fs";
 import { createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import { initramfs } from "./initramfs.js";
-import { busyboxFile, kernel, modernQemu, releaseQemu } from "./needs.js";
+import { busyboxFile, kernel, type QemuKind, qemuFiles } from "./needs.js";
 import { type Child, scratch, start, waitFor } from "./process.js";
 
 export interface GuestOptions {
   /** Which QEMU, see needs.ts. Debian 12's 7.2 crashes with MSI-X under TCG and gets vectors=0. */
-  qemu: "7.2" | "10";
+  qemu: QemuKind;
   name: string;
   /** eth0's hardware address and its IPv4 address with prefix length. */
   mac: string;
@@ -32,6 +32,8 @@ export interface CommandResult {
 export interface Job {
   /** Waits for its end. Throws when `limitMs` is over. */
   result(limitMs: number): Promise<CommandResult>;
+  /** Kills it and everything it started. */
+  stop(): Promise<void>;
 }
 
 export interface Guest {
@@ -65,7 +67,7 @@ const kernelWords = [
 /** Starts QEMU; the guest is there when `booted` says so. */
 export async function startGuest(options: GuestOptions): Promise<Guest> {
   const { name, mac, address, socket, server = false, memoryMb = 160, device = [] } = options;
-  const program = options.qemu === "7.2" ? releaseQemu : modernQemu;
+  const program = qemuFiles[options.qemu];
   if (program === undefined || kernel === undefined || busyboxFile === undefined) {
     throw new Error(`guest ${name}: QEMU ${options.qemu} or a guest kernel is missing; see describeNeeding`);
   }
@@ -127,7 +129,9 @@ export async function startGuest(options: GuestOptions): Promise<Guest> {
     run: (command, limitMs = 30_000) => speak(command, limitMs),
     async job(command) {
       const file = `/tmp/job${++commands}`;
-      await must(`(setsid sh -c '${command.replaceAll("'", "'\\''")}' >${file} 2>&1; echo $? >${file}.status) &`);
+      const quoted = command.replaceAll("'", "'\\''");
+      // setsid makes the shell's pid the number of a process group, which is what stop kills.
+      await must(`(setsid sh -c 'echo $$ >${file}.pid; ${quoted}' >${file} 2>&1; echo $? >${file}.status) &`);
       return {
         async result(limitMs) {
           const what = `the end of job \`${command}\` in guest ${name}`;
@@ -136,6 +140,9 @@ export async function startGuest(options: GuestOptions): Promise<Guest> {
             qemu,
           ]);
           return { status: Number(text[1]), output: text[2]! };
+        },
+        async stop() {
+          await speak(`kill -9 -$(cat ${file}.pid)`, 30_000);
         },
       };
     },

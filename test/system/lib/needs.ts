@@ -11,8 +11,9 @@ const howTo = "install it with tools/system-packages.sh";
 const cache = join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "ringbridge");
 const unpackedQemu = join(cache, "qemu-10", "qemu-system-x86_64");
 
-/** The command line program of this project, as built. */
-export const cliFile = fileURLToPath(new URL("../../../dist/src/cli/main.js", import.meta.url));
+/** The command line program under test: this checkout's build, or another one named by RINGBRIDGE_CLI. */
+export const cliFile =
+  process.env.RINGBRIDGE_CLI ?? fileURLToPath(new URL("../../../dist/src/cli/main.js", import.meta.url));
 
 /** Folder in which built guest images are kept between runs. */
 export const cacheFolder = cache;
@@ -51,23 +52,28 @@ function findKernel(): Kernel | undefined {
   return undefined;
 }
 
-/** The QEMU of the release: Debian 12's 7.2, under TCG good for a vhost-user NIC without MSI-X (vectors=0). */
-export const releaseQemu = programOnPath("qemu-system-x86_64");
-/** A QEMU of 10 or later: the release's own, else the one unpacked beside it. */
-export const modernQemu =
-  releaseQemu !== undefined && qemuMajor(releaseQemu) >= 10
-    ? releaseQemu
-    : existsSync(unpackedQemu)
-      ? unpackedQemu
-      : undefined;
+/** The QEMUs of these tests: Debian 12's own (or near it), and 10 or later. */
+export type QemuKind = "7.2" | "10";
+
+const installedQemu = programOnPath("qemu-system-x86_64");
+const installedKind = installedQemu === undefined ? undefined : qemuMajor(installedQemu) >= 10 ? "10" : "7.2";
+
+/** The program of each kind that is there. 10 is the release's own if that is new enough, else the one beside it. */
+export const qemuFiles: Record<QemuKind, string | undefined> = {
+  "7.2": installedKind === "7.2" ? installedQemu : undefined,
+  "10": installedKind === "10" ? installedQemu : existsSync(unpackedQemu) ? unpackedQemu : undefined,
+};
+/** The QEMU for a test to which any will do: the one with MSI-X where there is one. */
+export const anyQemu: QemuKind = qemuFiles["10"] === undefined ? "7.2" : "10";
 export const testpmdFile = programOnPath("dpdk-testpmd");
 /** A statically linked busybox, which is the guests' whole user space. */
 export const busyboxFile = ["/bin/busybox", "/usr/bin/busybox"].find((file) => existsSync(file));
 export const kernel = findKernel();
 
 const missing = {
-  "qemu-7.2": () => (releaseQemu === undefined ? `qemu-system-x86_64 is not installed: ${howTo}` : missingGuest()),
-  "qemu-10": () => (modernQemu === undefined ? missingModernQemu() : missingGuest()),
+  "qemu-7.2": () => (qemuFiles["7.2"] === undefined ? missingOldQemu() : missingGuest()),
+  "qemu-10": () => (qemuFiles["10"] === undefined ? missingModernQemu() : missingGuest()),
+  qemu: () => (qemuFiles[anyQemu] === undefined ? missingOldQemu() : missingGuest()),
   testpmd: () => (testpmdFile === undefined ? `dpdk-testpmd is not installed: ${howTo}` : undefined),
   switch: () => (existsSync(cliFile) ? undefined : `${cliFile} is not built: run npm run build`),
 } satisfies Record<string, () => string | undefined>;
@@ -78,6 +84,11 @@ export type Need = keyof typeof missing;
 function missingGuest(): string | undefined {
   if (kernel === undefined) return `no guest kernel in /boot with modules in /lib/modules: ${howTo}`;
   return busyboxFile === undefined ? `busybox-static is not installed: ${howTo}` : undefined;
+}
+
+function missingOldQemu(): string {
+  if (installedKind === "10") return "this machine's own QEMU is 10 or later, which the other tests use";
+  return `qemu-system-x86_64 is not installed: ${howTo}`;
 }
 
 function missingModernQemu(): string {

@@ -26,6 +26,8 @@ export interface RunningSwitch {
   port(name: string): Promise<PortStatus>;
   /** Waits until the ports are in this state. */
   waitForState(state: PortStatus["state"], names: readonly string[], limitMs?: number): Promise<void>;
+  /** Waits until the switch has sent so many more frames to the guest at this port: there is traffic now. */
+  waitForFramesTo(name: string, frames: number, limitMs?: number): Promise<void>;
   /** Open file descriptors. */
   descriptors(): number;
   /** Mappings of memory files, which is what guest RAM is. */
@@ -79,6 +81,11 @@ export async function startSwitch(ports: readonly SwitchPort[]): Promise<Running
         return found.length === names.length && found.every((candidate) => candidate.state === state);
       };
       await waitFor(`port ${names.join(", ")} to be ${state}`, limitMs, reached, [child]);
+    },
+    async waitForFramesTo(name, frames, limitMs = 60_000) {
+      const before = (await port(name)).txFrames;
+      const grown = async () => (await port(name)).txFrames - before >= frames;
+      await waitFor(`${frames} frames to port ${name}`, limitMs, grown, [child]);
     },
     descriptors: () => readdirSync(`/proc/${child.pid}/fd`).length,
     memoryMappings: () =>
