@@ -54,10 +54,7 @@ export async function runCommand(options: RunOptions, io: Io, startSwitch = star
       env: io.env,
     });
   const config = load();
-  const [{ createLogger }, { startControlServer }] = await Promise.all([
-    import("./log.js"),
-    import("../api/control-server.js"),
-  ]);
+  const { createLogger } = await import("./log.js");
   const log = createLogger({
     level: options.logLevel,
     json: options.logJson ?? false,
@@ -69,8 +66,12 @@ export async function runCommand(options: RunOptions, io: Io, startSwitch = star
   let server: ControlServer | undefined;
   let running: RunningSwitch | undefined;
   try {
-    running = await startSwitch(config, log);
+    const starting = startSwitch(config, log);
+    // HTTP is loaded while the workers come up: the ports need not wait for it.
+    const serverModule = import("../api/control-server.js");
+    running = await starting;
     const reload = reloader(running, config, options.config === undefined ? undefined : load, options.config, log);
+    const { startControlServer } = await serverModule;
     server = await startControlServer({ path: config.control, control: withReload(running, reload) });
     ended.onHangup(() => void reload().catch(() => {}));
     announce(config, io);
