@@ -73,17 +73,19 @@ export class Epoll {
   readonly #events: Pinned;
   readonly #ints: Int32Array;
   readonly #eintr = errnoOf("EINTR");
+  readonly #owned: boolean;
   #endAsync: ((events: number) => void) | undefined;
 
   /**
    * @param capacity the most events that one wait returns
-   * @param existing the descriptor of a set that another thread made, to wait on it here; none: a new set
+   * @param existing the descriptor of a set that another thread made and closes, to wait on it here; none: a new set
    */
   constructor(capacity = DEFAULT_CAPACITY, existing?: Fd) {
     this.tokens = new Int32Array(capacity);
     this.flags = new Int32Array(capacity);
     this.#events = pinned(capacity * EVENT_INTS * 4);
     this.#ints = new Int32Array(this.#events.bytes.buffer);
+    this.#owned = existing === undefined;
     this.fd = existing ?? check(libc().epoll_create1(EPOLL_CLOEXEC), "epoll_create1");
   }
 
@@ -158,9 +160,9 @@ export class Epoll {
     });
   }
 
-  /** Close the set. The watched descriptors stay open. */
+  /** Close the set, unless another thread owns it. The watched descriptors stay open. */
   close(): void {
     this.#endAsync?.(0);
-    closeFd(this.fd);
+    if (this.#owned) closeFd(this.fd);
   }
 }

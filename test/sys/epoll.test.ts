@@ -112,12 +112,11 @@ describeLinux("epoll", () => {
     writeFileSync(
       script,
       `import { parentPort, workerData } from "node:worker_threads";
-       import { Epoll, EPOLLIN } from "./sys/epoll.js";
+       import { Epoll } from "./sys/epoll.js";
        import { drain, signal } from "./sys/eventfd.js";
-       const { wake, answer } = workerData;
-       const epoll = new Epoll();
-       epoll.add(wake, 0, EPOLLIN);
-       parentPort.postMessage(epoll.fd);
+       const { set, wake, answer } = workerData;
+       const epoll = new Epoll(8, set);
+       parentPort.postMessage("sleeping soon");
        const sums = new Map();
        for (let going = true; going; ) {
          const count = epoll.wait(-1);
@@ -131,10 +130,12 @@ describeLinux("epoll", () => {
        parentPort.postMessage(sums);`,
     );
     const [wake, answer, added] = [own(createEventFd()), own(createEventFd()), own(createEventFd())];
-    const worker = new Worker(script, { workerData: { wake, answer } });
+    const sleeps = new Epoll();
+    sleeps.add(wake, 0, EPOLLIN);
+    const worker = new Worker(script, { workerData: { set: sleeps.fd, wake, answer } });
     const exited = once(worker, "exit"); // It may come in the same turn as the last message.
-    const [epfd] = (await once(worker, "message")) as [number];
-    epollAdd(epfd, added, added, EPOLLIN);
+    await once(worker, "message");
+    epollAdd(sleeps.fd, added, added, EPOLLIN);
     const answers = new Epoll();
     answers.add(answer, 1, EPOLLIN);
     for (let round = 0; round < 100; round++) {
@@ -152,5 +153,7 @@ describeLinux("epoll", () => {
     );
     answers.close();
     expect(await exited).toEqual([0]);
+    expect(sleeps.wait(0)).toBe(0); // The worker left the set to its owner, and nothing undone.
+    sleeps.close();
   });
 });
