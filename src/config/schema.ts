@@ -48,8 +48,8 @@ export const WORKERS_MAX = 16;
 export const PORTS_MAX = 1024;
 /** Half a second: beyond it `poll: true` is meant. */
 export const SPIN_US_MAX = 500_000;
-/** Queue pairs of one port. */
-export const QUEUE_PAIRS_MAX = 16;
+/** Queue pairs of one port: what the vhost-user session can have at most (src/vhost-user/state.ts). */
+export const QUEUE_PAIRS_MAX = 128;
 export const QUEUE_PAIRS_DEFAULT = 8;
 export const AGEING_DEFAULT = 300;
 /** The longest ageing time IEEE 802.1Q allows, in seconds. */

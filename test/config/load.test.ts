@@ -218,8 +218,8 @@ describe("a wrong file", () => {
 
   it("finds the place of a fault inside an aliased section", () => {
     expect(linesOf("ports:\n  a: &p { listen: /a, queues: 0 }\n  b: *p\n")).toEqual([
-      "/etc/net.yaml:2:31: ports.a.queues: must be a whole number from 1 to 16, not 0",
-      "/etc/net.yaml:2:31: ports.b.queues: must be a whole number from 1 to 16, not 0",
+      "/etc/net.yaml:2:31: ports.a.queues: must be a whole number from 1 to 128, not 0",
+      "/etc/net.yaml:2:31: ports.b.queues: must be a whole number from 1 to 128, not 0",
     ]);
   });
 

@@ -6,7 +6,10 @@ import { diffConfig, liveConfig } from "../../src/config/diff.js";
 import { parsePortFlag } from "../../src/config/flags.js";
 import { findGroup, lookupGroup } from "../../src/config/group.js";
 import { ConfigError, describeValue, didYouMean, editDistance } from "../../src/config/problems.js";
-import type { SwitchConfig } from "../../src/config/schema.js";
+import { PORTS_MAX, QUEUE_PAIRS_MAX, SOCKET_PATH_MAX, type SwitchConfig } from "../../src/config/schema.js";
+import * as layout from "../../src/core/layout.js";
+import { SOCKET_PATH_MAX_BYTES } from "../../src/sys/socket.js";
+import * as session from "../../src/vhost-user/state.js";
 
 const CONTEXT = { folder: "/srv", lookupGroup: (name: string) => (name === "kvm" ? 78 : undefined) };
 
@@ -59,7 +62,7 @@ describe("parsePortFlag", () => {
       "a=listen:/a,queues=x,mode=9",
       [
         'mode: must be three octal digits such as "0660", not "9"',
-        'queues: must be a whole number from 1 to 16, not "x"',
+        'queues: must be a whole number from 1 to 128, not "x"',
       ],
     ],
   ])("refuses %s", (flag, texts) => {
@@ -164,4 +167,10 @@ describe("did you mean", () => {
       "true",
     ]);
   });
+});
+
+it("the limits are those of the parts that must keep them", () => {
+  expect(PORTS_MAX).toBe(layout.PORTS_MAX);
+  expect(QUEUE_PAIRS_MAX).toBe(session.QUEUE_PAIRS_MAX);
+  expect(SOCKET_PATH_MAX).toBe(SOCKET_PATH_MAX_BYTES);
 });
