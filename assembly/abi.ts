@@ -124,7 +124,9 @@ export class Worker {
   stop: u32 = 0;
   /** How many workers there are. */
   workers: u32 = 0;
-  pad1: u64 = 0;
+  /** How many of its transmitqs have no kick eventfd (SET_VRING_KICK with bit 8): while there is one it never sleeps. */
+  unkickable: u32 = 0;
+  pad0: u32 = 0;
   pad2: u64 = 0;
   pad3: u64 = 0;
   pad4: u64 = 0;

@@ -7,7 +7,7 @@ import { Command, CommanderError, InvalidArgumentError, Option } from "commander
 import { defaultControlPath } from "../config/control-path.js";
 import { ConfigError } from "../config/problems.js";
 import { type Io, processIo, UsageError } from "./io.js";
-import { packageVersion } from "./version.js";
+import { packageVersion } from "../version.js";
 
 /** pino's levels; written here as well so that the command line need not load pino. */
 const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"];

@@ -11,7 +11,7 @@ import { loadConfig } from "../config/load.js";
 import { ConfigError } from "../config/problems.js";
 import type { SwitchConfig } from "../config/schema.js";
 import { type Io, UsageError } from "./io.js";
-import { packageVersion } from "./version.js";
+import { packageVersion } from "../version.js";
 
 export interface RunOptions {
   /** Path of the YAML file. */

@@ -152,6 +152,7 @@ export const Worker = {
     transmitqs: { offset: 4, type: "u32" },
     stop: { offset: 8, type: "u32" },
     workers: { offset: 12, type: "u32" },
+    unkickable: { offset: 16, type: "u32" },
     epoch: { offset: 64, type: "u32" },
     parked: { offset: 68, type: "u32" },
     callCount: { offset: 72, type: "u32" },

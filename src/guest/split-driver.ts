@@ -38,23 +38,22 @@ export interface SplitRingAddresses {
   used: bigint;
 }
 
-/** Bytes of the three parts of a split ring of `size` entries, event fields included. */
-export function splitRingBytes(size: number): { desc: number; avail: number; used: number } {
-  return { desc: size * VIRTQ_DESC_SIZE, avail: 6 + size * 2, used: 6 + size * 8 };
-}
-
 export class SplitDriver<T = unknown> {
   private readonly free: number[] = [];
   private readonly tokens = new Map<number, { descriptors: number[]; token: T }>();
-  private nextAvail = 0;
-  private lastUsed = 0;
+  private nextAvail: number;
+  private lastUsed: number;
 
+  /** `firstIndex`: where avail and used index stand already, 0 to 65535; the ring in memory must say the same. */
   constructor(
     private readonly memory: GuestMemory,
     readonly ring: SplitRingAddresses,
     readonly size: number,
     readonly eventIdx = false,
+    firstIndex = 0,
   ) {
+    this.nextAvail = firstIndex;
+    this.lastUsed = firstIndex;
     for (let i = size - 1; i >= 0; i--) this.free.push(i);
   }
 
@@ -130,7 +129,8 @@ export class SplitDriver<T = unknown> {
   wantCalls(wanted: boolean): void {
     const { data } = this.memory;
     const avail = this.memory.at(this.ring.avail);
-    if (this.eventIdx) data.setUint16(avail + 4 + this.size * 2, (this.lastUsed + (wanted ? 0 : 0x8000)) & 0xffff, true);
+    if (this.eventIdx)
+      data.setUint16(avail + 4 + this.size * 2, (this.lastUsed + (wanted ? 0 : 0x8000)) & 0xffff, true);
     else data.setUint16(avail, wanted ? 0 : VIRTQ_AVAIL_F_NO_INTERRUPT, true);
   }
 

@@ -8,7 +8,6 @@ import type { MessageName, MessagePayload, Payload } from "./message.js";
 import { regionProblem, resolveRing, ringTouches, sameRegion, tableProblem } from "./regions.js";
 import {
   MEM_SLOTS_MAX,
-  QUEUE_PAIRS_MAX,
   type Ring,
   readiness,
   ringAt,
@@ -57,7 +56,7 @@ const AVAIL_INDEX_MAX = 0xffff;
 export const HANDLERS: Handlers = {
   GET_FEATURES: (state) => answer(state.offeredFeatures),
   GET_PROTOCOL_FEATURES: (state) => answer(state.offeredProtocolFeatures),
-  GET_QUEUE_NUM: () => answer(BigInt(QUEUE_PAIRS_MAX)),
+  GET_QUEUE_NUM: (state) => answer(BigInt(state.queuePairs)),
   GET_MAX_MEM_SLOTS: () => answer(BigInt(MEM_SLOTS_MAX)),
   GET_STATUS: (state) => answer(BigInt(state.status)),
   // The CONFIG protocol feature is not offered; an empty payload is the specification's "no".

@@ -22,12 +22,23 @@ import {
   requestLabel,
   type WireMessage,
 } from "./message.js";
-import { LOG_TEXTS_MAX, ownedFds, readiness, ringAt, ringsWhere, type SessionState, withRing } from "./state.js";
+import {
+  LOG_TEXTS_MAX,
+  ownedFds,
+  QUEUE_PAIRS_MAX,
+  readiness,
+  ringAt,
+  ringsWhere,
+  type SessionState,
+  withRing,
+} from "./state.js";
 
 export interface SessionOptions {
   /** Virtio features to offer; the same must be offered after a reconnect. */
   features?: bigint;
   protocolFeatures?: bigint;
+  /** Queue pairs that GET_QUEUE_NUM answers, at most QUEUE_PAIRS_MAX (the default). */
+  queuePairs?: number;
 }
 
 /** The message is being carried out: run the effects in order, then settle. Several rounds may follow one another. */
@@ -55,6 +66,7 @@ export function createSession(options: SessionOptions = {}): SessionState {
   return {
     offeredFeatures: options.features ?? DEFAULT_FEATURES,
     offeredProtocolFeatures: options.protocolFeatures ?? DEFAULT_PROTOCOL_FEATURES,
+    queuePairs: options.queuePairs ?? QUEUE_PAIRS_MAX,
     features: null,
     featuresRefused: false,
     protocolFeatures: 0n,

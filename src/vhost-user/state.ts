@@ -3,7 +3,7 @@
 import type { Fd, MemoryRegion, RingSetup } from "./effects.js";
 import { type RingAddresses, resolveRing } from "./regions.js";
 
-/** Queue pairs that GET_QUEUE_NUM answers: QEMU compares its own number of pairs with it. */
+/** The most queue pairs that GET_QUEUE_NUM answers: QEMU compares its own number of pairs with it. */
 export const QUEUE_PAIRS_MAX = 128;
 /** Vring indices 0 ... 255. An index is compared as the whole u32 that it is on the wire (M4). */
 export const VRINGS_MAX = 2 * QUEUE_PAIRS_MAX;
@@ -33,6 +33,8 @@ export interface Ring {
 export interface SessionState {
   readonly offeredFeatures: bigint;
   readonly offeredProtocolFeatures: bigint;
+  /** What GET_QUEUE_NUM answers. */
+  readonly queuePairs: number;
   /** Acked virtio features; null until SET_FEATURES. */
   readonly features: bigint | null;
   /** The last SET_FEATURES was refused: FEATURES_OK must not stand in the device status. */

@@ -203,7 +203,7 @@ describe.each(TARGETS)("learning bridge, %s build", (target) => {
     for (let i = 0; i < 100; i++) {
       guests.push(await TestGuest.create(sw, { size: 128, ramBytes: 128 * 1024, rxBuffers: 110, rxBufferBytes: 128 }));
     }
-    guests.forEach((guest, i) => guest.send(frame(BROADCAST, i, 60)));
+    for (const [i, guest] of guests.entries()) guest.send(frame(BROADCAST, i, 60));
     sw.settle();
     for (const guest of guests) expect(guest.receive()).toHaveLength(99);
     for (const guest of guests) {

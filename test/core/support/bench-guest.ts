@@ -1,68 +1,29 @@
-// A guest without a VM or a socket: RAM in a window of the switch's own memory, rings driven by SplitDriver.
+// A guest without a VM or a socket: RAM in windows of the switch's own memory, rings driven by SplitDriver.
 
-import { VIRTIO_F_EVENT_IDX, VIRTIO_F_INDIRECT_DESC } from "../../../assembly/spec/virtio.js";
-import { Bridge, type BridgePort, has } from "../../../src/core/bridge.js";
-import { type CoreExports, createMemory, instantiateCore } from "../../../src/core/module.js";
-import { loadModule } from "../../../src/core/wasm-files.js";
+import * as status from "../../../assembly/spec/status.js";
+import { VIRTIO_F_EVENT_IDX, VIRTIO_F_INDIRECT_DESC, VIRTQ_DESC_SIZE } from "../../../assembly/spec/virtio.js";
+import { type BridgePort, type BridgeQueue, has, type MappedRegion } from "../../../src/core/bridge.js";
 import { type Buffer, type GuestMemory, SplitDriver, splitRingBytes } from "../../../src/guest/split-driver.js";
+import { concat } from "./frames.js";
+import type { TestSwitch } from "./test-switch.js";
+import type { Span } from "./witness.js";
 
-export const TARGETS = ["release", "checked"] as const;
-export type Target = (typeof TARGETS)[number];
+export { BROADCAST, frame } from "./frames.js";
+export { TARGETS, type Target, TestSwitch } from "./test-switch.js";
 
-/** A switch in this thread: its one worker polls when told. */
-export class TestSwitch {
-  readonly memory = createMemory(32 * 16); // 32 MiB
-  readonly core: CoreExports;
-  readonly bridge: Bridge;
-  now = 1;
-
-  constructor(options: { target?: Target; workers?: number; fdb?: Partial<{ limit: number; portLimit: number; ageingSeconds: number }> } = {}) {
-    this.core = instantiateCore(loadModule("core", options.target ?? "release").module, this.memory);
-    this.bridge = new Bridge({
-      memory: this.memory,
-      core: this.core,
-      workers: options.workers ?? 1,
-      fdb: { limit: 1024, portLimit: 1024, ageingSeconds: 300, ...options.fdb },
-      windowsStart: 8 * 1024 * 1024,
-    });
-  }
-
-  /** One round of a worker. Returns frames moved. */
-  poll(worker = 0): number {
-    return this.core.poll(this.bridge.core.at, this.bridge.workers[worker]!.at, this.now);
-  }
-
-  /** Polls until nothing moves. */
-  settle(): void {
-    for (let i = 0; i < 10_000; i++) if (this.poll() === 0) return;
-    throw new Error("the switch never comes to rest");
-  }
-
-  /** Queues in worker 0's call list after the last poll, as "port/index". */
-  calls(worker = 0): string[] {
-    const { bridge } = this;
-    const struct = bridge.workers[worker]!;
-    const list = struct.get("calls") >>> 2;
-    const pointers = Array.from(bridge.views.u32.subarray(list, list + struct.get("callCount")));
-    const names = pointers.map((at) => {
-      for (const port of bridge.ports.values()) {
-        for (const queue of port.queues.values()) {
-          if (queue.struct.at === at) {
-            queue.struct.publish("callPending", 0);
-            return `${port.id}/${queue.index}`;
-          }
-        }
-      }
-      throw new Error(`no queue at ${at}`);
-    });
-    return names;
-  }
-}
+const PAGE = 4096;
+const QUEUE_NAMES = namesOf("QUEUE_");
+const DROP_NAMES = namesOf("DROP_").slice(0, status.DROP_CAUSES);
 
 export interface GuestOptions {
   features?: bigint;
   size?: number;
   ramBytes?: number;
+  /**
+   * RAM as several regions of these many bytes, multiples of 4096, side by side for the guest. Their windows are in the
+   * reverse order, with a page between them. The rings lie in the first. Default one region of `ramBytes`.
+   */
+  regions?: number[];
   /** Guest physical address of the RAM: anything, the switch must not care. */
   base?: bigint;
   pairs?: number;
@@ -70,21 +31,24 @@ export interface GuestOptions {
   rxBufferBytes?: number;
   /** Receive buffers given at start; default as many as fit the ring. */
   rxBuffers?: number;
+  /** Where the avail and used indices of all rings stand when they start; default 0. */
+  firstIndex?: number;
 }
 
 /** Test guest: pair i has receiveq 2i and transmitq 2i+1. */
 export class TestGuest {
-  port!: BridgePort;
-  window!: number;
+  readonly port: BridgePort;
+  readonly regions: MappedRegion[] = [];
   readonly base: bigint;
   readonly size: number;
   readonly rx: SplitDriver<Buffer[]>[] = [];
   readonly tx: SplitDriver<bigint>[] = [];
   readonly memory: GuestMemory;
-  readonly bytes: Uint8Array;
   readonly headerBytes: number;
   private heap: bigint;
   private readonly ramBytes: number;
+  /** Buffers ever given to a receiveq. */
+  private readonly given: Buffer[] = [];
 
   static async create(sw: TestSwitch, options: GuestOptions = {}): Promise<TestGuest> {
     const guest = new TestGuest(sw, options);
@@ -96,51 +60,92 @@ export class TestGuest {
     readonly sw: TestSwitch,
     readonly options: GuestOptions,
   ) {
+    const sizes = options.regions ?? [options.ramBytes ?? 1024 * 1024];
     this.size = options.size ?? 256;
-    this.ramBytes = options.ramBytes ?? 1024 * 1024;
+    this.ramBytes = sizes.reduce((sum, bytes) => sum + bytes, 0);
     this.base = options.base ?? 0x1_4000_0000n;
     this.port = sw.bridge.addPort();
     this.port.features = options.features ?? 0n;
     this.headerBytes = this.port.headerBytes;
-    const window = sw.bridge.windows.allocate(this.ramBytes, 4096);
-    if (window === null) throw new Error("test memory is full");
-    this.window = window;
-    this.bytes = sw.bridge.views.bytes.subarray(window, window + this.ramBytes);
-    this.bytes.fill(0);
     this.heap = this.base;
-    this.memory = { data: sw.bridge.views.data, at: (address) => this.window + Number(address - this.base) };
+    this.memory = { data: sw.bridge.views.data, at: (address) => this.at(address) };
+    this.mapRegions(sizes);
   }
 
-  private async start(): Promise<void> {
-    const { bridge } = this.sw;
-    await bridge.setRegions(this.port, [
-      { guestAddress: this.base, size: BigInt(this.ramBytes), window: this.window },
-    ]);
-    for (let pair = 0; pair < (this.options.pairs ?? 1); pair++) {
-      for (const side of [0, 1]) {
-        const index = pair * 2 + side;
-        const driver = new SplitDriver<never>(this.memory, this.allocateRing(), this.size, has(this.port.features, VIRTIO_F_EVENT_IDX));
-        if (side === 0) this.rx.push(driver);
-        else this.tx.push(driver);
-        await this.startQueue(index);
-      }
-      const room = this.options.rxBufferBytes ?? 2048;
-      const count = this.options.rxBuffers ?? Math.min(this.size, 64);
-      for (let i = 0; i < count; i++) this.giveBuffers([{ address: this.allocate(room), length: room, writable: true }], pair);
+  private mapRegions(sizes: number[]): void {
+    let end = this.base + BigInt(this.ramBytes);
+    for (const bytes of [...sizes].reverse()) {
+      const window = this.sw.bridge.windows.allocate(bytes + PAGE, PAGE);
+      if (window === null) throw new Error("test memory is full");
+      this.sw.bridge.views.bytes.fill(0, window, window + bytes + PAGE);
+      end -= BigInt(bytes);
+      this.regions.unshift({ guestAddress: end, size: BigInt(bytes), window });
     }
   }
 
-  async startQueue(index: number, nextAvail = 0, worker = 0): Promise<void> {
-    const driver = index % 2 === 0 ? this.rx[index >> 1]! : this.tx[index >> 1]!;
-    const { desc, avail, used } = driver.ring;
-    const ring = {
-      size: this.size,
-      desc: this.memory.at(desc),
-      avail: this.memory.at(avail),
-      used: this.memory.at(used),
-      nextAvail,
-    };
-    await this.sw.bridge.startQueue(this.port, index, ring, { callFd: 1, enabled: true, worker });
+  private async start(): Promise<void> {
+    await this.sw.bridge.setRegions(this.port, this.regions);
+    for (let pair = 0; pair < (this.options.pairs ?? 1); pair++) {
+      this.rx.push(this.makeDriver(this.allocateRing(), this.options.firstIndex ?? 0));
+      this.tx.push(this.makeDriver(this.allocateRing(), this.options.firstIndex ?? 0));
+      await this.startQueue(pair * 2);
+      await this.startQueue(pair * 2 + 1);
+      const count = this.options.rxBuffers ?? Math.min(this.size, 64);
+      for (let i = 0; i < count; i++) this.giveBuffer(this.options.rxBufferBytes ?? 2048, pair);
+    }
+  }
+
+  /** A driver for a ring whose indices stand at `firstIndex`, in memory too. */
+  private makeDriver(ring: SplitDriver["ring"], firstIndex: number): SplitDriver<never> {
+    this.memory.data.setUint16(this.memory.at(ring.avail) + 2, firstIndex, true);
+    this.memory.data.setUint16(this.memory.at(ring.used) + 2, firstIndex, true);
+    return new SplitDriver<never>(
+      this.memory,
+      ring,
+      this.size,
+      has(this.port.features, VIRTIO_F_EVENT_IDX),
+      firstIndex,
+    );
+  }
+
+  /** Starts a queue where its ring lies. Pair i is served by worker i, as far as there are workers. */
+  async startQueue(index: number, nextAvail = this.options.firstIndex ?? 0, callFd = 1): Promise<void> {
+    const { desc, avail, used } = this.driver(index).ring;
+    const { at } = this.memory;
+    const ring = { size: this.size, desc: at(desc), avail: at(avail), used: at(used), nextAvail };
+    const worker = (index >> 1) % this.sw.bridge.workers.length;
+    await this.sw.bridge.startQueue(this.port, index, ring, { callFd, enabled: true, worker });
+  }
+
+  /** Resets a queue as a driver does: stop, empty ring, start. */
+  async restartQueue(index: number): Promise<void> {
+    await this.sw.bridge.stopQueue(this.port, index);
+    const { ring } = this.driver(index);
+    const bytes = splitRingBytes(this.size);
+    for (const part of ["desc", "avail", "used"] as const) this.write(ring[part], new Uint8Array(bytes[part]));
+    if (index % 2 === 0) this.rx[index >> 1] = this.makeDriver(ring, 0);
+    else this.tx[index >> 1] = this.makeDriver(ring, 0);
+    await this.startQueue(index, 0);
+  }
+
+  driver(index: number): SplitDriver<unknown> {
+    return index % 2 === 0 ? this.rx[index >> 1]! : this.tx[index >> 1]!;
+  }
+
+  /** Drop counters of a queue that are not 0, by name: { DROP_TX_RUNT: 1 }. */
+  drops(index: number): Record<string, number> {
+    const { drops } = this.queue(index).counters();
+    return Object.fromEntries(DROP_NAMES.map((name, i) => [name, drops[i]!] as const).filter(([, count]) => count > 0));
+  }
+
+  /** Status of a queue by name, and when it is broken the descriptor at which it broke. */
+  state(index: number): string {
+    const { status: code, statusDescriptor } = this.queue(index);
+    return code === status.QUEUE_OK ? "QUEUE_OK" : `${QUEUE_NAMES[code]} at ${statusDescriptor}`;
+  }
+
+  queue(index: number): BridgeQueue {
+    return this.port.queues.get(index)!;
   }
 
   /** A piece of guest RAM, as an address. */
@@ -151,23 +156,64 @@ export class TestGuest {
     return at;
   }
 
+  private at(address: bigint): number {
+    const region = this.regions.find(
+      ({ guestAddress, size }) => address >= guestAddress && address < guestAddress + size,
+    );
+    if (!region) throw new Error(`the guest has no memory at 0x${address.toString(16)}`);
+    return region.window + Number(address - region.guestAddress);
+  }
+
+  /** Where a range of guest RAM lies in linear memory, region by region. */
+  spans(address: bigint, length: number): Span[] {
+    const spans: Span[] = [];
+    for (let at = address, left = length; left > 0; ) {
+      const offset = this.at(at);
+      const region = this.regions.find(({ guestAddress, size }) => at < guestAddress + size)!;
+      const piece = Math.min(left, Number(region.guestAddress + region.size - at));
+      spans.push({ offset, length: piece });
+      at += BigInt(piece);
+      left -= piece;
+    }
+    return spans;
+  }
+
+  /** All that the switch may write in this guest: used rings, and the buffers given to receiveqs. */
+  deviceWritable(): Span[] {
+    const rings = [...this.rx, ...this.tx].map(({ ring }) => this.spans(ring.used, splitRingBytes(this.size).used));
+    return [...rings, ...this.given.map(({ address, length }) => this.spans(address, length))].flat();
+  }
+
   write(address: bigint, bytes: Uint8Array): void {
-    this.bytes.set(bytes, Number(address - this.base));
+    let at = 0;
+    for (const { offset, length } of this.spans(address, bytes.length)) {
+      this.sw.bridge.views.bytes.set(bytes.subarray(at, at + length), offset);
+      at += length;
+    }
   }
 
   read(address: bigint, length: number): Uint8Array {
-    const at = Number(address - this.base);
-    return this.bytes.slice(at, at + length);
+    const { bytes } = this.sw.bridge.views;
+    return concat(this.spans(address, length).map((span) => bytes.slice(span.offset, span.offset + span.length)));
   }
 
-  giveBuffers(buffers: Buffer[], pair = 0): void {
-    if (this.rx[pair]!.add(buffers, buffers) === null) throw new Error("receiveq is full");
+  /** Gives one chain of receive buffers; with `indirect` they are listed in an indirect table. */
+  giveBuffers(buffers: Buffer[], pair = 0, indirect = false): void {
+    const table = indirect ? this.indirectTable(buffers.length) : undefined;
+    if (this.rx[pair]!.add(buffers, buffers, table) === null) throw new Error("receiveq is full");
+    this.given.push(...buffers);
+  }
+
+  /** Allocates and gives one receive buffer. */
+  giveBuffer(length: number, pair = 0): Buffer {
+    const buffer = { address: this.allocate(length), length, writable: true };
+    this.giveBuffers([buffer], pair);
+    return buffer;
   }
 
   /** Sends a frame in pieces of the given sizes (the last takes the rest), header first. */
   send(frame: Uint8Array, options: { pieces?: number[]; indirect?: boolean; pair?: number } = {}): void {
-    const whole = new Uint8Array(this.headerBytes + frame.length);
-    whole.set(frame, this.headerBytes);
+    const whole = concat([new Uint8Array(this.headerBytes), frame]);
     const buffers: Buffer[] = [];
     let at = 0;
     for (const piece of [...(options.pieces ?? []), whole.length]) {
@@ -178,8 +224,7 @@ export class TestGuest {
       buffers.push({ address, length });
       at += length;
     }
-    const table = options.indirect ? this.allocate(buffers.length * 16) : undefined;
-    if (table !== undefined && !has(this.port.features, VIRTIO_F_INDIRECT_DESC)) throw new Error("indirect not negotiated");
+    const table = options.indirect ? this.indirectTable(buffers.length) : undefined;
     if (this.tx[options.pair ?? 0]!.add(buffers, 0n, table) === null) throw new Error("transmitq is full");
   }
 
@@ -193,24 +238,36 @@ export class TestGuest {
     return count;
   }
 
-  /** All frames received, headers checked and removed; mergeable ones put together. */
-  receive(pair = 0): Uint8Array[] {
+  /** All frames received, headers checked and removed; mergeable ones put together. `again`: gives the buffers anew. */
+  receive(pair = 0, again = false): Uint8Array[] {
     const frames: Uint8Array[] = [];
-    const driver = this.rx[pair]!;
-    for (let used = driver.take(); used; used = driver.take()) {
-      if (used.written === 0) continue; // a bad chain given back
-      const parts = [this.bytesOf(used.token, used.written)];
-      const header = concat(parts).subarray(0, this.headerBytes);
-      if (header.subarray(0, 10).some((byte) => byte !== 0)) throw new Error(`header is not plain: ${header}`);
-      const buffers = this.headerBytes === 12 ? header[10]! | (header[11]! << 8) : 1;
-      for (let i = 1; i < buffers; i++) {
-        const more = driver.take();
-        if (!more) throw new Error(`frame of ${buffers} buffers has only ${i}`);
-        parts.push(this.bytesOf(more.token, more.written));
+    const chains: Buffer[][] = [];
+    const take = (): Uint8Array | null => {
+      const used = this.rx[pair]!.take();
+      if (used) chains.push(used.token);
+      return used && this.bytesOf(used.token, used.written);
+    };
+    for (let part = take(); part; part = take()) {
+      if (part.length === 0) continue; // a bad chain given back
+      const parts = [part];
+      // num_buffers stands in the header; only buffers smaller than that leave it to the next ones.
+      while (parts.length < this.chainsOf(concat(parts))) {
+        const more = take();
+        if (!more) throw new Error(`the used ring ends after ${parts.length} buffers of a frame`);
+        parts.push(more);
       }
-      frames.push(concat(parts).slice(this.headerBytes));
+      const whole = concat(parts);
+      if (whole.subarray(0, 10).some((byte) => byte !== 0)) throw new Error(`header is not plain: ${whole}`);
+      frames.push(whole.slice(this.headerBytes));
     }
+    if (again) for (const chain of chains) this.giveBuffers(chain, pair);
     return frames;
+  }
+
+  /** Chains of a frame of which the first bytes, header included, are known. */
+  private chainsOf(bytes: Uint8Array): number {
+    if (bytes.length < this.headerBytes) return Number.POSITIVE_INFINITY;
+    return this.headerBytes === 12 ? bytes[10]! | (bytes[11]! << 8) : 1;
   }
 
   private bytesOf(buffers: Buffer[], written: number): Uint8Array {
@@ -225,34 +282,20 @@ export class TestGuest {
     return concat(parts);
   }
 
-  private allocateRing(): { desc: bigint; avail: bigint; used: bigint } {
-    const bytes = splitRingBytes(this.size);
-    return { desc: this.allocate(bytes.desc, 16), avail: this.allocate(bytes.avail, 2), used: this.allocate(bytes.used, 4) };
+  private indirectTable(entries: number): bigint {
+    if (!has(this.port.features, VIRTIO_F_INDIRECT_DESC)) throw new Error("indirect not negotiated");
+    return this.allocate(entries * VIRTQ_DESC_SIZE);
+  }
+
+  private allocateRing(): SplitDriver["ring"] {
+    const { desc, avail, used } = splitRingBytes(this.size);
+    return { desc: this.allocate(desc, 16), avail: this.allocate(avail, 2), used: this.allocate(used, 4) };
   }
 }
 
-/** An Ethernet frame: addresses by short number (02:00:00:00:00:NN) or as 6 octets, payload derived from `seed`. */
-export function frame(to: number | number[], from: number | number[], length: number, seed = 1): Uint8Array {
-  const bytes = new Uint8Array(length);
-  for (let i = 14; i < length; i++) bytes[i] = (i * 31 + seed * 17) & 0xff;
-  bytes.set(mac(to), 0);
-  bytes.set(mac(from), 6);
-  if (length >= 14) bytes.set([0x88, 0xb5], 12);
-  return bytes;
-}
-
-export const BROADCAST = [255, 255, 255, 255, 255, 255];
-
-function mac(address: number | number[]): number[] {
-  return typeof address === "number" ? [2, 0, 0, 0, address >> 8, address & 0xff] : address;
-}
-
-function concat(parts: Uint8Array[]): Uint8Array {
-  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
+/** Names of the numbered constants of one family, by number. */
+function namesOf(prefix: string): string[] {
+  const names: string[] = [];
+  for (const [name, value] of Object.entries(status)) if (name.startsWith(prefix)) names[value] ??= name;
+  return names;
 }

@@ -1,10 +1,10 @@
-// The version in package.json, which lies two folders up in the sources and three in the built package.
+// The version in package.json, which lies one folder up in the sources and two in the built package.
 
 import { readFileSync } from "node:fs";
 
 /** The version of this package, such as "1.2.3". */
 export function packageVersion(): string {
-  for (const path of ["../../package.json", "../../../package.json"]) {
+  for (const path of ["../package.json", "../../package.json"]) {
     let text: string;
     try {
       text = readFileSync(new URL(path, import.meta.url), "utf8");

@@ -1,0 +1,229 @@
+// One port: carries out the effects of its front-end's session on the bridge, the workers and the memory.
+
+import type { Bridge, BridgePort, RingInMemory } from "../core/bridge.js";
+import { queueStatusText } from "../core/causes.js";
+import { splitRingBytes } from "../core/split-ring.js";
+import { VIRTQ_AVAIL_ALIGN, VIRTQ_DESC_ALIGN, VIRTQ_USED_ALIGN } from "../../assembly/spec/virtio.js";
+import { QUEUE_OK } from "../../assembly/spec/status.js";
+import type { PortConfig } from "../config/schema.js";
+import { adoptNotifier, signal } from "../sys/eventfd.js";
+import { closeFd } from "../sys/memfd.js";
+import type { Effect, EffectOutcome, Fd, MemoryRegion, RingSetup } from "../vhost-user/effects.js";
+import type { GuestMemory, Mapping } from "./guest-memory.js";
+import type { Logger } from "pino";
+import type { WorkerPool } from "./worker-pool.js";
+
+/** What a running ring sleeps on. */
+interface RunningQueue {
+  kick: Fd | null;
+  /** Only transmitqs have one. */
+  worker?: number;
+}
+
+const NO_CALL = -1;
+
+export class Port {
+  readonly bridgePort: BridgePort;
+  readonly mappings: Mapping[] = [];
+  lastError: string | undefined;
+  private readonly running = new Map<number, RunningQueue>();
+  private readonly reportedBroken = new Set<number>();
+
+  constructor(
+    readonly config: PortConfig,
+    private readonly bridge: Bridge,
+    private readonly pool: WorkerPool,
+    private readonly memory: GuestMemory,
+    readonly log: Logger,
+  ) {
+    this.bridgePort = bridge.addPort();
+  }
+
+  /** True while at least one ring runs. */
+  get isRunning(): boolean {
+    return this.running.size > 0;
+  }
+
+  /** Frees the port. Its session must be closed. */
+  async remove(): Promise<void> {
+    await this.bridge.removePort(this.bridgePort);
+  }
+
+  /** Forgets what was learned on the port: its guest has gone. */
+  forgetAddresses(): void {
+    this.bridge.flushFdb(this.bridgePort);
+  }
+
+  /** Runs effects in order. What goes wrong is an outcome, not an exception: the session decides what it means. */
+  async run(effects: readonly Effect[]): Promise<EffectOutcome[]> {
+    const outcomes: EffectOutcome[] = [];
+    for (const effect of effects) {
+      try {
+        outcomes.push(await this.runOne(effect));
+      } catch (error) {
+        outcomes.push({ error: (error as Error).message });
+      }
+    }
+    return outcomes;
+  }
+
+  /** Says what has gone wrong on this port, where an operator will look. */
+  fail(text: string): void {
+    this.lastError = text;
+    this.log.warn(text);
+  }
+
+  /** Reports, once each, rings that the guest has broken since the last look. */
+  lookForBrokenQueues(): void {
+    for (const [index, queue] of this.bridgePort.queues) {
+      if (!queue.running || queue.status === QUEUE_OK || this.reportedBroken.has(index)) continue;
+      this.reportedBroken.add(index);
+      this.fail(
+        `the guest broke queue ${index}: ${queueStatusText(queue.status)} (descriptor ${queue.statusDescriptor}); ` +
+          "the queue is stopped until the guest's driver sets it up again",
+      );
+    }
+  }
+
+  private async runOne(effect: Effect): Promise<EffectOutcome> {
+    switch (effect.kind) {
+      case "setFeatures":
+        this.bridgePort.features = effect.features;
+        return {};
+      case "setMemory":
+        await this.setMemory(effect.regions, effect.fds);
+        return {};
+      case "addRegion":
+        this.mappings.push(this.memory.map(effect.region, effect.fd));
+        await this.bridge.setRegions(this.bridgePort, this.mappings);
+        return {};
+      case "removeRegion":
+        await this.removeRegion(effect.region);
+        return {};
+      case "startQueue":
+        await this.startQueue(effect.index, effect.ring, effect.kick, effect.call, effect.enabled);
+        return {};
+      case "stopQueue":
+        return { nextAvail: await this.stopQueue(effect.index) };
+      case "setEnabled":
+        await this.bridge.setEnabled(this.bridgePort, effect.index, effect.enabled);
+        return {};
+      case "setCall":
+        await this.setCall(effect.index, effect.call);
+        return {};
+      case "setKick":
+        await this.setKick(effect.index, effect.kick);
+        return {};
+      case "close":
+        for (const fd of effect.fds) closeFd(fd);
+        return {};
+      case "log":
+        if (effect.level === "warn") this.fail(effect.text);
+        else this.log.info(effect.text);
+        return {};
+    }
+  }
+
+  private async setMemory(regions: MemoryRegion[], fds: Fd[]): Promise<void> {
+    const old = this.mappings.splice(0);
+    await this.bridge.setRegions(this.bridgePort, []);
+    for (const mapping of old) this.memory.unmap(mapping);
+    const left = [...fds];
+    try {
+      for (const region of regions) this.mappings.push(this.memory.map(region, left.shift()!));
+    } catch (error) {
+      for (const fd of left) closeFd(fd);
+      for (const mapping of this.mappings.splice(0)) this.memory.unmap(mapping);
+      throw error;
+    }
+    await this.bridge.setRegions(this.bridgePort, this.mappings);
+  }
+
+  private async removeRegion(region: MemoryRegion): Promise<void> {
+    const index = this.mappings.findIndex(
+      (mapping) =>
+        mapping.guestAddress === region.guestAddress &&
+        mapping.userAddress === region.userAddress &&
+        mapping.size === region.size,
+    );
+    if (index < 0) throw new Error(`region 0x${region.guestAddress.toString(16)} is not mapped`);
+    const [mapping] = this.mappings.splice(index, 1);
+    await this.bridge.setRegions(this.bridgePort, this.mappings);
+    this.memory.unmap(mapping!);
+  }
+
+  private async startQueue(
+    index: number,
+    setup: RingSetup,
+    kick: Fd | null,
+    call: Fd | null,
+    enabled: boolean,
+  ): Promise<void> {
+    const ring = this.resolveRing(index, setup);
+    if (kick !== null) mustBeEventFd(kick, `the kick descriptor of queue ${index}`);
+    if (call !== null) mustBeEventFd(call, `the call descriptor of queue ${index}`);
+    const isTransmitq = index % 2 === 1;
+    const worker = isTransmitq ? this.pool.assign(kick) : undefined;
+    this.running.set(index, { kick, worker });
+    this.reportedBroken.delete(index);
+    await this.bridge.startQueue(this.bridgePort, index, ring, {
+      callFd: call ?? NO_CALL,
+      enabled,
+      worker: worker ?? 0,
+    });
+    this.log.debug(`queue ${index} runs, ${setup.size} entries from ${setup.nextAvail}`);
+  }
+
+  private async stopQueue(index: number): Promise<number> {
+    const queue = this.running.get(index);
+    if (queue?.worker !== undefined) this.pool.unassign(queue.worker, queue.kick);
+    this.running.delete(index);
+    const nextAvail = await this.bridge.stopQueue(this.bridgePort, index);
+    this.log.debug(`queue ${index} stopped at ${nextAvail}`);
+    return nextAvail;
+  }
+
+  private async setCall(index: number, call: Fd | null): Promise<void> {
+    if (call !== null) mustBeEventFd(call, `the call descriptor of queue ${index}`);
+    await this.bridge.setCallFd(this.bridgePort, index, call ?? NO_CALL);
+    // What was completed before the driver could be told through this descriptor.
+    if (call !== null && this.running.has(index)) signal(call);
+  }
+
+  private async setKick(index: number, kick: Fd | null): Promise<void> {
+    if (kick !== null) mustBeEventFd(kick, `the kick descriptor of queue ${index}`);
+    const queue = this.running.get(index);
+    if (queue === undefined) return;
+    if (queue.worker !== undefined) {
+      this.pool.unwatch(queue.worker, queue.kick);
+      this.pool.watch(queue.worker, kick);
+      // A kick that went to the old descriptor must not be waited for.
+      this.pool.wake(queue.worker);
+    }
+    queue.kick = kick;
+  }
+
+  /** The ring's parts as offsets in linear memory. The core's atomic accesses trap when they are misaligned. */
+  private resolveRing(index: number, setup: RingSetup): RingInMemory {
+    const bytes = splitRingBytes(setup.size);
+    const place = (part: "desc" | "avail" | "used", align: number): number => {
+      const at = this.bridge.resolve(this.bridgePort, setup[part], bytes[part]);
+      if (at === null) throw new Error(`the ${part} ring of queue ${index} lies outside the mapped memory`);
+      if (at % align !== 0) throw new Error(`the ${part} ring of queue ${index} is not aligned to ${align} bytes`);
+      return at;
+    };
+    return {
+      size: setup.size,
+      desc: place("desc", VIRTQ_DESC_ALIGN),
+      avail: place("avail", VIRTQ_AVAIL_ALIGN),
+      used: place("used", VIRTQ_USED_ALIGN),
+      nextAvail: setup.nextAvail,
+    };
+  }
+}
+
+/** A worker writes to it and sleeps on it: anything but an eventfd could block it, or wake it for ever. */
+function mustBeEventFd(fd: Fd, what: string): void {
+  const { kind, target } = adoptNotifier(fd);
+  if (kind !== "eventfd") throw new Error(`${what} is no eventfd but ${target}`);
+}

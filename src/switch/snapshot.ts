@@ -1,0 +1,112 @@
+// What the switch says about itself (src/api/status.ts), read from the structs while the workers go on.
+
+import { QUEUE_OK } from "../../assembly/spec/status.js";
+import type { FdbStatus, PortStatus, QueueStatus, WorkerStatus } from "../api/status.js";
+import type { Bridge, BridgeQueue } from "../core/bridge.js";
+import { DROP_CAUSE_NAMES, queueStatusText } from "../core/causes.js";
+import { featureNames, protocolFeatureNames } from "../vhost-user/features.js";
+import type { Endpoint } from "./endpoint.js";
+import type { Port } from "./port.js";
+
+/** One port with its queues; sums over the queues are the port's. */
+export function portStatus(port: Port, endpoint: Endpoint): PortStatus {
+  const { bridgePort, config, mappings } = port;
+  const session = endpoint.connection?.session;
+  const queues = [...bridgePort.queues.values()].sort((a, b) => a.index - b.index).map(queueStatus);
+  const rx = queues.filter((queue) => queue.kind === "transmitq");
+  const tx = queues.filter((queue) => queue.kind === "receiveq");
+  return {
+    name: config.name,
+    id: bridgePort.id,
+    role: config.role,
+    path: config.path,
+    state: endpoint.connection === undefined ? "waiting" : port.isRunning ? "running" : "connected",
+    stateForMs: performance.now() - endpoint.since,
+    peerPid: endpoint.connection?.peerPid,
+    connections: endpoint.connections,
+    features: featureNames(session?.features ?? 0n),
+    protocolFeatures: protocolFeatureNames(session?.protocolFeatures ?? 0n),
+    headerBytes: bridgePort.headerBytes,
+    regions: mappings.map((mapping) => ({
+      guestAddress: hex(mapping.guestAddress),
+      size: Number(mapping.size),
+      userAddress: hex(mapping.userAddress),
+      window: mapping.window,
+      shrinkable: mapping.shrinkable,
+    })),
+    queues,
+    rxFrames: sum(rx, "frames"),
+    rxBytes: sum(rx, "bytes"),
+    txFrames: sum(tx, "frames"),
+    txBytes: sum(tx, "bytes"),
+    drops: sumDrops(queues),
+    lastError: port.lastError,
+  };
+}
+
+function queueStatus(queue: BridgeQueue): QueueStatus {
+  const { frames, bytes, calls, drops } = queue.counters();
+  const broken = queue.running && queue.status !== QUEUE_OK;
+  return {
+    index: queue.index,
+    kind: queue.isReceiveq ? "receiveq" : "transmitq",
+    state: !queue.running ? "stopped" : broken ? "broken" : queue.enabled ? "running" : "disabled",
+    broken: broken ? { reason: queueStatusText(queue.status), descriptor: queue.statusDescriptor } : undefined,
+    size: queue.struct.get("size"),
+    frames,
+    bytes,
+    calls,
+    worker: queue.worker,
+    drops: namedDrops(drops),
+  };
+}
+
+export function workerStatus(bridge: Bridge, index: number): WorkerStatus {
+  const worker = bridge.workers[index]!;
+  const list = worker.load("transmitqs");
+  return {
+    id: index,
+    state: worker.load("parked") === 1 ? "parked" : "polling",
+    frames: worker.get("frames"),
+    polls: worker.get("polls"),
+    parks: worker.get("parks"),
+    queues: bridge.views.u32[list >>> 2]!,
+  };
+}
+
+export function fdbStatus(bridge: Bridge): FdbStatus {
+  const { fdb } = bridge;
+  return {
+    entries: fdb.load("count"),
+    limit: fdb.get("limit"),
+    ageingSeconds: fdb.get("ageing"),
+    learned: fdb.get("learned"),
+    moved: fdb.get("moved"),
+    aged: fdb.get("aged"),
+    refused: fdb.get("refused"),
+  };
+}
+
+function namedDrops(drops: number[]): Record<string, number> {
+  const named: Record<string, number> = {};
+  drops.forEach((count, cause) => {
+    if (count > 0) named[DROP_CAUSE_NAMES[cause]!] = count;
+  });
+  return named;
+}
+
+function sumDrops(queues: QueueStatus[]): Record<string, number> {
+  const total: Record<string, number> = {};
+  for (const { drops } of queues) {
+    for (const [name, count] of Object.entries(drops)) total[name] = (total[name] ?? 0) + count;
+  }
+  return total;
+}
+
+function sum(queues: QueueStatus[], field: "frames" | "bytes"): number {
+  return queues.reduce((total, queue) => total + queue[field], 0);
+}
+
+function hex(value: bigint): string {
+  return `0x${value.toString(16)}`;
+}

@@ -1,0 +1,180 @@
+// The switch: a bridge over one linear memory, workers that run it, and the ports that front-ends attach to.
+
+import type { Logger } from "pino";
+import type { FdbEntryStatus, ReloadResult, SwitchControl, SwitchStatus } from "../api/status.js";
+import { diffConfig } from "../config/diff.js";
+import type { PortConfig, SwitchConfig } from "../config/schema.js";
+import { Bridge } from "../core/bridge.js";
+import { createMemory, instantiateCore } from "../core/module.js";
+import { loadModule } from "../core/wasm-files.js";
+import { packageVersion } from "../version.js";
+import { Reactor } from "../sys/reactor.js";
+import { type Endpoint, openEndpoint } from "./endpoint.js";
+import { GuestMemory } from "./guest-memory.js";
+import { Port } from "./port.js";
+import { fdbStatus, portStatus, workerStatus } from "./snapshot.js";
+import { WorkerPool } from "./worker-pool.js";
+
+/** Between two looks at what nobody announces: aged addresses, rings that a guest broke. */
+const TICK_MS = 250;
+
+interface RunningPort {
+  port: Port;
+  endpoint: Endpoint;
+}
+
+export class Switch implements Omit<SwitchControl, "reload"> {
+  private readonly bridge: Bridge;
+  private readonly pool: WorkerPool;
+  private readonly memory: GuestMemory;
+  private readonly reactor: Reactor;
+  private readonly ports = new Map<string, RunningPort>();
+  private readonly timer: NodeJS.Timeout;
+  private readonly started = performance.now();
+  private readonly wasmHash: string;
+  private stopping: Promise<void> | undefined;
+
+  /**
+   * Starts a switch with the ports of `config`. Throws, and leaves nothing behind, when a port's socket cannot be had:
+   * the message names it and says what to do.
+   */
+  static async start(config: SwitchConfig, log: Logger): Promise<Switch> {
+    const running = new Switch(config, log);
+    try {
+      for (const port of config.ports) running.openPort(port);
+    } catch (error) {
+      await running.stop();
+      throw error;
+    }
+    return running;
+  }
+
+  private constructor(
+    private config: SwitchConfig,
+    private readonly log: Logger,
+  ) {
+    const { module, hash } = loadModule("core");
+    const memory = createMemory();
+    this.wasmHash = hash;
+    this.bridge = new Bridge({
+      memory,
+      core: instantiateCore(module, memory),
+      workers: config.workers,
+      fdb: { limit: config.fdb.limit, portLimit: config.fdb.perPortLimit, ageingSeconds: config.fdb.ageing },
+    });
+    this.memory = new GuestMemory(memory, this.bridge.windows);
+    this.reactor = new Reactor((error) => this.die(error as Error));
+    this.pool = new WorkerPool({
+      bridge: this.bridge,
+      module,
+      poll: config.poll,
+      spinUs: config.spinUs,
+      onDeath: (error) => this.die(error),
+    });
+    this.timer = setInterval(() => this.tick(), TICK_MS);
+  }
+
+  status(): SwitchStatus {
+    const { bridge } = this;
+    return {
+      version: packageVersion(),
+      pid: process.pid,
+      uptimeMs: performance.now() - this.started,
+      wasmHash: this.wasmHash,
+      memory: { totalBytes: bridge.windows.totalBytes, windowBytesUsed: bridge.windows.usedBytes },
+      workers: bridge.workers.map((_, i) => workerStatus(bridge, i)),
+      fdb: fdbStatus(bridge),
+      ports: [...this.ports.values()].map(({ port, endpoint }) => portStatus(port, endpoint)),
+      takenAtMs: performance.now(),
+    };
+  }
+
+  fdb(): FdbEntryStatus[] {
+    const names = new Map([...this.ports.values()].map(({ port }) => [port.bridgePort.id, port.config.name]));
+    const now = seconds();
+    return this.bridge.fdbEntries().map(({ mac, port, seen }) => ({
+      mac,
+      port: names.get(port) ?? String(port),
+      ageSeconds: Math.max(0, now - seen),
+    }));
+  }
+
+  /** Forgets learned addresses, of one port or all. Throws when there is no such port. */
+  flushFdb(name?: string): number {
+    if (name === undefined) return this.bridge.flushFdb();
+    const running = this.ports.get(name);
+    if (running === undefined)
+      throw new Error(`there is no port ${name}: the ports are ${[...this.ports.keys()].join(", ")}`);
+    return this.bridge.flushFdb(running.port.bridgePort);
+  }
+
+  /** Adds, removes and changes the ports that differ; the others notice nothing. */
+  async applyConfig(config: SwitchConfig): Promise<ReloadResult> {
+    const { added, removed, changed, unchanged } = diffConfig(this.config, config);
+    this.config = config;
+    for (const name of [...removed, ...changed]) await this.closePort(name);
+    const failures: string[] = [];
+    for (const port of config.ports) {
+      if (unchanged.includes(port.name)) continue;
+      try {
+        this.openPort(port);
+      } catch (error) {
+        failures.push(`${port.name}: ${(error as Error).message}`);
+      }
+    }
+    if (failures.length > 0) {
+      // What could not be opened is not there: the next reload tries it again.
+      this.config = { ...config, ports: config.ports.filter(({ name }) => this.ports.has(name)) };
+      throw new Error(failures.join("; "));
+    }
+    return { added, removed, changed, unchanged };
+  }
+
+  /** Disconnects every front-end and frees sockets, memory and threads. */
+  stop(): Promise<void> {
+    this.stopping ??= this.stopOnce();
+    return this.stopping;
+  }
+
+  private async stopOnce(): Promise<void> {
+    clearInterval(this.timer);
+    for (const name of [...this.ports.keys()]) await this.closePort(name);
+    await this.pool.stop();
+    await this.reactor.close();
+  }
+
+  private openPort(config: PortConfig): void {
+    const port = new Port(config, this.bridge, this.pool, this.memory, this.log.child({ port: config.name }));
+    try {
+      const endpoint = openEndpoint(port, this.reactor, { queuePairs: config.queues });
+      this.ports.set(config.name, { port, endpoint });
+    } catch (error) {
+      void port.remove();
+      throw error;
+    }
+  }
+
+  private async closePort(name: string): Promise<void> {
+    const running = this.ports.get(name);
+    if (running === undefined) return;
+    this.ports.delete(name);
+    await running.endpoint.close();
+    await running.port.remove();
+  }
+
+  private tick(): void {
+    this.bridge.ageFdb(seconds());
+    for (const { port } of this.ports.values()) port.lookForBrokenQueues();
+  }
+
+  /** A fault of ours: nothing that the switch says can be trusted any more. */
+  private die(error: Error): void {
+    this.log.fatal({ err: error }, "the switch cannot go on");
+    process.exit(70);
+  }
+}
+
+/** The FDB's clock, as the workers have it. */
+function seconds(): number {
+  return process.hrtime()[0];
+}

@@ -1,0 +1,38 @@
+// A witness of linear memory: who wrote where he must not?
+
+import type { TestSwitch } from "./bench-guest.js";
+
+/** A range of linear memory, in bytes. */
+export interface Span {
+  offset: number;
+  length: number;
+}
+
+/** Remembers all windows (guests' RAM and the pages between them), to compare with what they hold later. */
+export class Witness {
+  private readonly start: number;
+  private readonly before: Buffer;
+
+  constructor(private readonly sw: TestSwitch) {
+    this.start = sw.windowsStart;
+    this.before = Buffer.from(sw.bridge.views.bytes.slice(this.start));
+  }
+
+  /** First offset outside of `allowed` whose byte has changed, or null. */
+  firstChange(allowed: Span[]): number | null {
+    const now = Buffer.from(this.sw.bridge.views.bytes.slice(this.start));
+    let at = 0;
+    for (const { offset, length } of [...allowed].sort((a, b) => a.offset - b.offset)) {
+      const changed = this.changeWithin(now, at, offset - this.start);
+      if (changed !== null) return changed;
+      at = Math.max(at, offset - this.start + length);
+    }
+    return this.changeWithin(now, at, now.length);
+  }
+
+  private changeWithin(now: Buffer, from: number, to: number): number | null {
+    if (to <= from || this.before.compare(now, from, to, from, to) === 0) return null;
+    for (let at = from; at < to; at++) if (this.before[at] !== now[at]) return this.start + at;
+    return null;
+  }
+}
