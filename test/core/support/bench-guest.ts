@@ -3,7 +3,8 @@
 import * as status from "../../../assembly/spec/status.js";
 import { VIRTIO_F_EVENT_IDX, VIRTIO_F_INDIRECT_DESC, VIRTQ_DESC_SIZE } from "../../../assembly/spec/virtio.js";
 import { type BridgePort, type BridgeQueue, has, type MappedRegion } from "../../../src/core/bridge.js";
-import { type Buffer, type GuestMemory, SplitDriver, splitRingBytes } from "../../../src/guest/split-driver.js";
+import { splitRingBytes } from "../../../src/core/split-ring.js";
+import { type Buffer, type GuestMemory, SplitDriver } from "../../../src/guest/split-driver.js";
 import { concat } from "./frames.js";
 import type { TestSwitch } from "./test-switch.js";
 import type { Span } from "./witness.js";
