@@ -176,6 +176,15 @@ describe("F44: memory changes while rings run", () => {
     expect(sw.running.get(16)?.ring.nextAvail).toBe(5);
   });
 
+  test("an empty table takes all memory away: the rings stay stopped and the operator is told", () => {
+    const sw = ready();
+    startRing(sw, 0);
+    const answer = sw.send("SET_MEM_TABLE", memTable(), [], true);
+    expect(answer.reply?.[0]).toBe(0);
+    expect(answer.logs).toEqual(["SET_MEM_TABLE (5): queue 0 stays stopped: there is no guest memory"]);
+    expect(sw.running.size).toBe(0);
+  });
+
   test("ADD_MEM_REG stops no ring", () => {
     const sw = ready();
     startRing(sw, 0);
@@ -253,6 +262,26 @@ describe("M44: the place of a ring", () => {
     expect(sw.ack("SET_VRING_ADDR", vringAddr(0, touching))).toBe(0n);
     expect(sw.ack("SET_VRING_ADDR", vringAddr(0, { ...touching, used: UVA + 4096n + 520n }))).toBe(0n);
   });
+
+  test.each([
+    ["descriptor table", 4096n, "desc"],
+    ["avail ring", 518n, "avail"],
+    ["used ring", 2054n, "used"],
+  ] as const)(
+    "M1: the region may end with the last byte of the %s (%i bytes), not one byte before",
+    (_, length, part) => {
+      const at = 16n * MIB;
+      for (const [missing, ack] of [
+        [0n, 0n],
+        [1n, 1n],
+      ] as const) {
+        const sw = negotiated();
+        sw.send("SET_MEM_TABLE", memTable(region(0n, 2n * MIB), region(at, length - missing)), sw.fds(2));
+        sw.send("SET_VRING_NUM", vring(0, 256));
+        expect(sw.ack("SET_VRING_ADDR", vringAddr(0, { [part]: UVA + at }))).toBe(ack);
+      }
+    },
+  );
 
   test("a part across two regions that are neighbours is refused: they may be mapped apart", () => {
     const sw = negotiated();
