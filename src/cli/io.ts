@@ -4,6 +4,9 @@
 export interface Output {
   write(text: string): unknown;
   isTTY?: boolean;
+  /** Tells when nobody reads any more. */
+  on?(event: "error", listener: (error: Error) => void): unknown;
+  off?(event: "error", listener: (error: Error) => void): unknown;
 }
 
 export interface Io {

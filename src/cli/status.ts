@@ -10,7 +10,7 @@ export interface StatusOptions {
   control: string;
   /** The SwitchStatus as JSON: indented once, or with `watch` one line per second. */
   json?: boolean;
-  /** Again every second, until a signal. */
+  /** Again every second, until a signal comes or nobody reads. */
   watch?: boolean;
   /** Only this port. */
   port?: string;
@@ -38,8 +38,10 @@ export async function statusCommand(options: StatusOptions, io: Io): Promise<num
 
 async function watch(ask: () => Promise<SwitchStatus>, options: StatusOptions, io: Io): Promise<number> {
   const stop = new AbortController();
-  const onSignal = () => stop.abort();
-  for (const signal of ["SIGINT", "SIGTERM"] as const) io.signals.on(signal, onSignal);
+  const end = () => stop.abort();
+  for (const signal of ["SIGINT", "SIGTERM"] as const) io.signals.on(signal, end);
+  // `ringbridge status --watch | head` has read enough.
+  io.stdout.on?.("error", end);
   try {
     let before: SwitchStatus | undefined;
     while (!stop.signal.aborted) {
@@ -56,7 +58,8 @@ async function watch(ask: () => Promise<SwitchStatus>, options: StatusOptions, i
     }
     return 0;
   } finally {
-    for (const signal of ["SIGINT", "SIGTERM"] as const) io.signals.off(signal, onSignal);
+    for (const signal of ["SIGINT", "SIGTERM"] as const) io.signals.off(signal, end);
+    io.stdout.off?.("error", end);
   }
 }
 

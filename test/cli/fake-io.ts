@@ -11,7 +11,7 @@ export class FakeIo implements Io {
   exits: number[] = [];
   readonly #watchers = new Set<() => void>();
 
-  stdout = { write: (text: string) => this.#add("out", text), isTTY: false };
+  stdout = Object.assign(new EventEmitter(), { write: (text: string) => this.#add("out", text), isTTY: false });
   stderr = { write: (text: string) => this.#add("err", text), isTTY: false };
 
   exit(code: number): void {
@@ -31,9 +31,11 @@ export class FakeIo implements Io {
     });
   }
 
-  /** How many listeners are left on the signals. */
+  /** How many listeners are left on the signals and on standard output. */
   listeners(): number {
-    return this.signals.eventNames().reduce((sum, name) => sum + this.signals.listenerCount(name), 0);
+    const count = (emitter: EventEmitter) =>
+      emitter.eventNames().reduce((sum, name) => sum + emitter.listenerCount(name), 0);
+    return count(this.signals) + count(this.stdout);
   }
 
   #add(stream: "out" | "err", text: string): boolean {

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { main } from "../../src/cli/program.js";
-import { packageVersion } from "../../src/cli/version.js";
+import { packageVersion } from "../../src/version.js";
 import { FakeIo } from "./fake-io.js";
 
 let io: FakeIo;

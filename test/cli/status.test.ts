@@ -89,6 +89,14 @@ vm2: listen /run/vm2.sock, never connected
     expect(io.listeners()).toBe(0);
   });
 
+  it("watches until nobody reads", async () => {
+    const watching = statusCommand({ control: path, watch: true, intervalMs: 60_000 }, io);
+    await io.until(() => io.out !== "");
+    io.stdout.emit("error", Object.assign(new Error("write EPIPE"), { code: "EPIPE" }));
+    expect(await watching).toBe(0);
+    expect(io.listeners()).toBe(0);
+  });
+
   it("clears a terminal between pictures", async () => {
     io.stdout.isTTY = true;
     const watching = statusCommand({ control: path, watch: true, intervalMs: 1 }, io);
