@@ -84,14 +84,20 @@ export class ControlClient {
     switch (error.code) {
       case "ENOENT":
       case "ENOTDIR":
-        return `no switch runs here (there is no ${this.path}): start one with "ringbridge run", or give its --control path`;
+        return (
+          `no switch runs here (there is no ${this.path}): ` +
+          'start one with "ringbridge run", or give its --control path'
+        );
       case "ECONNREFUSED":
         return `no switch runs here (${this.path} is left over from one that ended): start one with "ringbridge run"`;
       case "EACCES":
       case "EPERM":
         return `may not open ${this.path}: be the user that runs the switch`;
       case "ETIMEDOUT":
-        return `the switch at ${this.path} has not answered for ${this.#timeoutMs / 1000} s: it hangs, or the machine is overloaded`;
+        return (
+          `the switch at ${this.path} has not answered for ${this.#timeoutMs / 1000} s: ` +
+          "it hangs, or the machine is overloaded"
+        );
       case "ECONNRESET":
       case "EPIPE":
         return `the switch at ${this.path} went away in the middle of the answer`;

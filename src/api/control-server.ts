@@ -88,7 +88,7 @@ export async function startControlServer(options: ControlServerOptions): Promise
   };
 }
 
-/** Listens with mode 0600 from the first moment on: bind(2) runs inside `listen`, so the umask can be put back after. */
+/** Listens with mode 0600 from the first moment on: bind(2) runs inside `listen`, then the umask is put back. */
 function listenPrivately(server: Server, path: string): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once("error", (error) => reject(new Error(`cannot make the control socket ${path}: ${listenFault(error)}`)));

@@ -96,7 +96,7 @@ function reachable(machine: Machine, port: PortConfig): Check[] {
   for (let folder = dirname(port.path); ; folder = dirname(folder)) {
     const found = machine.folder(folder);
     if (found && !allows(found, 1)) {
-      const fix = `chmod o+x ${folder}, or put the socket in a folder that ${user.name} may enter, such as /run/ringbridge`;
+      const fix = `chmod o+x ${folder}, or put the socket in a folder that ${user.name} may enter`;
       return [{ name, status: "warn", what: `libvirt's QEMU (${user.name}) may not enter ${folder}`, fix }];
     }
     if (folder === dirname(folder)) break;
@@ -136,7 +136,9 @@ function confinement(machine: Machine): Check[] {
       name: "apparmor",
       status: "warn",
       what: "AppArmor is on: it lets libvirt's guests open only what their profile names",
-      fix: "if a guest is refused (journalctl -k | grep DENIED), allow the path in /etc/apparmor.d/local/abstractions/libvirt-qemu",
+      fix:
+        "if a guest is refused (journalctl -k | grep DENIED), " +
+        "allow the path in /etc/apparmor.d/local/abstractions/libvirt-qemu",
     });
   }
   if (machine.read("/sys/fs/selinux/enforce")?.trim() === "1") {
@@ -144,7 +146,9 @@ function confinement(machine: Machine): Check[] {
       name: "selinux",
       status: "warn",
       what: "SELinux enforces: libvirt's guests reach only sockets with a label of theirs",
-      fix: "if a guest is refused (ausearch -m avc -ts recent), label the folder: semanage fcontext -a -t svirt_image_t",
+      fix:
+        "if a guest is refused (ausearch -m avc -ts recent), " +
+        "label the folder: semanage fcontext -a -t svirt_image_t, then restorecon",
     });
   }
   return checks;

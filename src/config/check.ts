@@ -64,8 +64,8 @@ export function checkFile(value: unknown, context: CheckContext): CheckedFile {
       if (checked.port) ports.push(checked.port);
     }
   } else if (raw.ports !== undefined && raw.ports !== null) {
-    const text = `must be a map from port names to ports, such as vm1: { listen: /run/vm1.sock }, not ${describeValue(raw.ports)}`;
-    problems.push({ path: ["ports"], at: "value", text });
+    const wanted = "must be a map from port names to ports, such as vm1: { listen: /run/vm1.sock }";
+    problems.push({ path: ["ports"], at: "value", text: `${wanted}, not ${describeValue(raw.ports)}` });
   }
   if (!parsed.success) return { ports, problems };
 
@@ -143,8 +143,8 @@ function absolute(path: string, context: CheckContext, key: string[], problems: 
   const full = resolve(context.folder, path);
   const bytes = Buffer.byteLength(full);
   if (bytes > SOCKET_PATH_MAX) {
-    const text = `${bytes} bytes are too long for a unix socket, which takes ${SOCKET_PATH_MAX}: use a shorter folder (${full})`;
-    problems.push({ path: key, at: "value", text });
+    const long = `${bytes} bytes are too long for a unix socket, which takes ${SOCKET_PATH_MAX}`;
+    problems.push({ path: key, at: "value", text: `${long}: use a shorter folder (${full})` });
   }
   return full;
 }

@@ -105,7 +105,7 @@ function readFault(error: NodeJS.ErrnoException): string {
   return `cannot be read: ${error.message}`;
 }
 
-/** Too many ports, two ports of one name (only flags can do that: YAML refuses a key twice) or two sockets of one path. */
+/** Too many ports, two of one name (only flags can do that: YAML refuses a key twice), two sockets of one path. */
 function conflicts(ports: readonly PlacedPort[], control: string): string[] {
   const lines: string[] = [];
   const surplus = ports[PORTS_MAX];

@@ -37,7 +37,7 @@ const CAUSES: Record<number, DropCause> = {
   [DROP_NO_RX_BUFFER]: {
     name: "no-rx-buffer",
     explanation: "The receiving guest had no free receive buffer.",
-    hint: "It takes frames more slowly than they come: give it a longer receive queue (rx_queue_size), more queues or CPU.",
+    hint: "It takes frames more slowly than they come: give it a longer queue (rx_queue_size), more queues or CPU.",
   },
   [DROP_RX_BUFFER_TOO_SMALL]: {
     name: "rx-buffer-too-small",

@@ -56,7 +56,7 @@ vm1: listen /run/vm1.sock, front-end process 4711, connected 2 times
       1  transmitq  broken    256    2000   125 KiB     20       0      0
   queue 1 is broken at descriptor 9: a descriptor chain of the guest is longer than its ring: it loops
   7 dropped, no-rx-buffer: The receiving guest had no free receive buffer. It takes frames more slowly than they come: \
-give it a longer receive queue (rx_queue_size), more queues or CPU.
+give it a longer queue (rx_queue_size), more queues or CPU.
 
 vm2: listen /run/vm2.sock, never connected
   waits for a front-end to connect
