@@ -45,7 +45,7 @@ export type PayloadKind =
 /** Descriptors in SCM_RIGHTS. vringFd: one, or none when the NOFD bit is set. optional: tolerated and closed. */
 export type FdsExpected = "none" | "one" | "optional" | "perRegion" | "vringFd";
 
-/** ack: a u64, 0 = done, and only when REPLY_ACK was negotiated and NEED_REPLY is set. other: a reply never made here. */
+/** ack: a u64, 0 = done, only when REPLY_ACK was negotiated and NEED_REPLY is set. other: a reply never made here. */
 export type ReplyKind = "ack" | "u64" | "vringState" | "config" | "other";
 
 export interface MessageSpec {

@@ -158,11 +158,11 @@ export class FakeSwitch {
         if (!failed) this.regions = [...this.regions, effect.region];
         break;
       case "removeRegion":
-        must(this.regions.includes(effect.region), "removeRegion of a region that is not there");
+        must(this.regions.some(same(effect.region)), "removeRegion of a region that is not there");
         for (const { ring } of this.running.values()) {
           must(!insideOne(ring, [effect.region]).some(Boolean), "removeRegion under a running ring");
         }
-        if (!failed) this.regions = this.regions.filter((r) => r !== effect.region);
+        if (!failed) this.regions = this.regions.filter((r) => !same(effect.region)(r));
         break;
       case "startQueue": {
         must(!this.running.has(effect.index), `startQueue ${effect.index} which runs`);
@@ -257,4 +257,8 @@ function deepFreeze<T>(value: T): T {
 
 function key(region: MemoryRegion): string {
   return `${region.guestAddress}+${region.size}@${region.userAddress}:${region.mmapOffset}`;
+}
+
+function same(region: MemoryRegion): (other: MemoryRegion) => boolean {
+  return (other) => key(other) === key(region);
 }

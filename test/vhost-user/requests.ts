@@ -1,9 +1,9 @@
 // Payloads and a small guest for the session's tests.
 
-import type { Fd, MemoryRegion } from "../../src/vhost-user/effects.js";
+import type { Effect, Fd, MemoryRegion } from "../../src/vhost-user/effects.js";
 import type { FrontEndDevice, FrontEndRing } from "../../src/vhost-user/front-end-session.js";
-import type { Payload } from "../../src/vhost-user/message.js";
-import { type FakeSwitch, REPLY_ACK_ON } from "./fake-switch.js";
+import { decodePayload, type MessageName, type Payload } from "../../src/vhost-user/message.js";
+import { FakeSwitch, REPLY_ACK_ON } from "./fake-switch.js";
 
 export const MIB = 1n << 20n;
 /** Where the guest's memory begins in the front-end. */
@@ -67,4 +67,29 @@ export function startRing(sw: FakeSwitch, index: number, nextAvail = 0): void {
   sw.send("SET_VRING_ADDR", vringAddr(index));
   sw.send("SET_VRING_CALL", vringFd(index), sw.fds(1));
   sw.send("SET_VRING_KICK", vringFd(index), sw.fds(1));
+}
+
+/** The kinds of the effects, in order. */
+export function kinds(effects: readonly Effect[]): string[] {
+  return effects.map((e) => e.kind);
+}
+
+/** The number that a question is answered with. */
+export function ask(sw: FakeSwitch, name: MessageName): bigint {
+  const payload = decodePayload("u64", sw.send(name).reply!);
+  if (payload.kind !== "u64") throw new Error(`${name} was not answered with a number`);
+  return payload.value;
+}
+
+/** GET_VRING_BASE: the payload of its reply. */
+export function stopRing(sw: FakeSwitch, index: number): Payload {
+  return decodePayload("vringState", sw.send("GET_VRING_BASE", vring(index, 0)).reply!) as Payload;
+}
+
+/** A session with REPLY_ACK and 32 MiB of memory. */
+export function ready(): FakeSwitch {
+  const sw = new FakeSwitch();
+  negotiate(sw);
+  giveMemory(sw);
+  return sw;
 }

@@ -1,4 +1,5 @@
-// Guest memory through a session: which regions and ring places are accepted, and what happens to rings when it changes.
+// Guest memory through a session: which regions and ring places are accepted, and what becomes of rings when it
+// changes.
 
 import { describe, expect, test } from "vitest";
 import type { Effect, MemoryRegion } from "../../src/vhost-user/effects.js";
@@ -164,7 +165,7 @@ describe("F44: memory changes while rings run", () => {
     expect(sw.running.get(0)?.ring.desc).toBe(257n * MIB);
   });
 
-  test("a ring that does not lie in the new memory stays stopped, is told to the operator, and costs no other ring", () => {
+  test("a ring outside the new memory stays stopped, is told to the operator, and costs no other ring", () => {
     const sw = ready();
     startRing(sw, 0);
     startRing(sw, 16);
@@ -191,7 +192,7 @@ describe("F44: memory changes while rings run", () => {
     expect(kinds(sw.send("ADD_MEM_REG", memRegion(region(64n * MIB, MIB)), sw.fds(1)).effects)).toEqual(["addRegion"]);
   });
 
-  test("memory that can not be mapped: refused with the reason, no memory, rings stopped, and a later table revives them", () => {
+  test("memory that can not be mapped: refused with the reason, rings stopped; a later table revives them", () => {
     const sw = ready();
     startRing(sw, 0, 40);
     const reason = "the guest's RAM is not shared: start QEMU with share=on";
