@@ -1,7 +1,7 @@
 // Where a port's front-ends come from: a socket that we listen on, or one that we connect to again and again.
 // A port serves one front-end at a time, any number one after the other.
 
-import { unlinkSync } from "node:fs";
+import { rmSync } from "node:fs";
 import type { Reactor, Watch } from "../sys/reactor.js";
 import { closeFd } from "../sys/memfd.js";
 import { acceptUnix, connectUnix, listenUnix, peerPid } from "../sys/socket.js";
@@ -85,7 +85,7 @@ class Listener extends Attachment {
     this.closed = true;
     this.watch.stop();
     closeFd(this.fd);
-    unlinkSync(this.port.config.path);
+    rmSync(this.port.config.path, { force: true });
     this.dismissNewcomer();
     await this.connection?.close();
   }

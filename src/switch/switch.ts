@@ -41,7 +41,7 @@ export class Switch implements Omit<SwitchControl, "reload"> {
   static async start(config: SwitchConfig, log: Logger): Promise<Switch> {
     const running = new Switch(config, log);
     try {
-      for (const port of config.ports) running.openPort(port);
+      for (const port of config.ports) await running.openPort(port);
     } catch (error) {
       await running.stop();
       throw error;
@@ -117,7 +117,7 @@ export class Switch implements Omit<SwitchControl, "reload"> {
     for (const port of config.ports) {
       if (unchanged.includes(port.name)) continue;
       try {
-        this.openPort(port);
+        await this.openPort(port);
       } catch (error) {
         failures.push(`${port.name}: ${(error as Error).message}`);
       }
@@ -143,13 +143,13 @@ export class Switch implements Omit<SwitchControl, "reload"> {
     await this.reactor.close();
   }
 
-  private openPort(config: PortConfig): void {
+  private async openPort(config: PortConfig): Promise<void> {
     const port = new Port(config, this.bridge, this.pool, this.memory, this.log.child({ port: config.name }));
     try {
       const endpoint = openEndpoint(port, this.reactor, { queuePairs: config.queues });
       this.ports.set(config.name, { port, endpoint });
     } catch (error) {
-      void port.remove();
+      await port.remove();
       throw error;
     }
   }
@@ -170,7 +170,7 @@ export class Switch implements Omit<SwitchControl, "reload"> {
   /** A fault of ours: nothing that the switch says can be trusted any more. */
   private die(error: Error): void {
     this.log.fatal({ err: error }, "the switch cannot go on");
-    process.exit(70);
+    process.exit(1);
   }
 }
 
