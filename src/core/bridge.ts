@@ -6,6 +6,7 @@
 
 import { DROP_CAUSES } from "../../assembly/spec/status.js";
 import * as features from "../../assembly/spec/virtio.js";
+import { hasBit, headerSize } from "./feature-bits.js";
 import * as layout from "./layout.js";
 import type { CoreExports } from "./module.js";
 import { RangeAllocator } from "./ranges.js";
@@ -92,9 +93,7 @@ export class BridgePort {
 
   /** Bytes in front of each frame: 12 with VERSION_1 or MRG_RXBUF, else 10 (virtio 1.3, 5.1.6). */
   get headerBytes(): number {
-    return has(this.features, features.VIRTIO_F_VERSION_1) || has(this.features, features.VIRTIO_NET_F_MRG_RXBUF)
-      ? features.VIRTIO_NET_HDR_SIZE
-      : features.VIRTIO_NET_HDR_SIZE_LEGACY;
+    return headerSize(this.features);
   }
 }
 
@@ -211,9 +210,9 @@ export class Bridge {
     struct.set("port", port.struct.at);
     struct.set("pair", index >>> 1);
     struct.set("headerSize", port.headerBytes);
-    struct.set("mergeable", Number(has(port.features, features.VIRTIO_NET_F_MRG_RXBUF)));
-    struct.set("eventIdx", Number(has(port.features, features.VIRTIO_F_EVENT_IDX)));
-    struct.set("indirect", Number(has(port.features, features.VIRTIO_F_INDIRECT_DESC)));
+    struct.set("mergeable", Number(hasBit(port.features, features.VIRTIO_NET_F_MRG_RXBUF)));
+    struct.set("eventIdx", Number(hasBit(port.features, features.VIRTIO_F_EVENT_IDX)));
+    struct.set("indirect", Number(hasBit(port.features, features.VIRTIO_F_INDIRECT_DESC)));
     struct.set("shared", Number(this.workers.length > 1));
     struct.set("enabled", Number(options.enabled));
     struct.set("callFd", options.callFd);
@@ -414,11 +413,6 @@ export class Bridge {
   private release(at: number, bytes: number): void {
     this.control.release(at, roundUp(bytes, 64));
   }
-}
-
-/** True when bit number `bit` is in a set of features. */
-export function has(set: bigint, bit: number): boolean {
-  return ((set >> BigInt(bit)) & 1n) === 1n;
 }
 
 function roundUp(value: number, to: number): number {

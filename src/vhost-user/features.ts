@@ -1,6 +1,7 @@
 // Feature bits: their names for people, the sets that the switch offers, and what they mean for the frame header.
 // Names are those of the virtio 1.3 and vhost-user specifications.
 
+import { bits, hasBit } from "../core/feature-bits.js";
 import * as virtio from "../../assembly/spec/virtio.js";
 
 /** Protocol feature bit numbers (VHOST_USER_PROTOCOL_F_*) that this code refers to. */
@@ -95,16 +96,6 @@ export const PROTOCOL_FEATURE_NAMES: Readonly<Record<number, string>> = {
   23: "VHOST_USER_PROTOCOL_F_GET_VRING_BASE_SKIP_DRAIN",
 };
 
-/** A feature set with these bit numbers. */
-export function bits(...numbers: number[]): bigint {
-  return numbers.reduce((set, bit) => set | (1n << BigInt(bit)), 0n);
-}
-
-/** Whether a feature set holds the bit with this number. */
-export function hasBit(set: bigint, bit: number): boolean {
-  return ((set >> BigInt(bit)) & 1n) === 1n;
-}
-
 /**
  * What the switch offers. No checksum or segmentation offload: a frame goes on as it came. STATUS, CTRL_VQ and
  * GUEST_ANNOUNCE are the front-end's own business, but QEMU hides MQ and GUEST_ANNOUNCE from the guest without them.
@@ -148,16 +139,4 @@ function namesOf(set: bigint, names: Readonly<Record<number, string>>): string[]
     if (hasBit(set, bit)) found.push(names[bit] ?? `bit ${bit}`);
   }
   return found;
-}
-
-/**
- * Bytes of struct virtio_net_hdr with these negotiated features: 12 with num_buffers, 10 without
- * (virtio 1.3 section 5.1.6.1 and its legacy note).
- */
-export function headerSize(features: bigint): number {
-  const withNumBuffers =
-    hasBit(features, virtio.VIRTIO_NET_F_MRG_RXBUF) ||
-    hasBit(features, virtio.VIRTIO_F_VERSION_1) ||
-    hasBit(features, virtio.VIRTIO_F_RING_PACKED);
-  return withNumBuffers ? virtio.VIRTIO_NET_HDR_SIZE : virtio.VIRTIO_NET_HDR_SIZE_LEGACY;
 }

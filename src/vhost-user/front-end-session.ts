@@ -9,14 +9,8 @@ import {
   VIRTIO_NET_F_STATUS,
 } from "../../assembly/spec/virtio.js";
 import type { Fd, MemoryRegion } from "./effects.js";
-import {
-  bits,
-  hasBit,
-  PROTOCOL_F_CONFIGURE_MEM_SLOTS,
-  PROTOCOL_F_MQ,
-  PROTOCOL_F_REPLY_ACK,
-  PROTOCOL_F_STATUS,
-} from "./features.js";
+import { bits, hasBit } from "../core/feature-bits.js";
+import { PROTOCOL_F_CONFIGURE_MEM_SLOTS, PROTOCOL_F_MQ, PROTOCOL_F_REPLY_ACK, PROTOCOL_F_STATUS } from "./features.js";
 import {
   decodePayload,
   encodeMessage,

@@ -3,7 +3,8 @@
 
 import { VHOST_USER_F_PROTOCOL_FEATURES, VIRTQ_SIZE_MAX } from "../../assembly/spec/virtio.js";
 import type { Effect, Fd } from "./effects.js";
-import { featureNames, hasBit, protocolFeatureNames } from "./features.js";
+import { hasBit } from "../core/feature-bits.js";
+import { featureNames, protocolFeatureNames } from "./features.js";
 import type { MessageName, MessagePayload, Payload } from "./message.js";
 import { regionProblem, resolveRing, ringTouches, sameRegion, tableProblem } from "./regions.js";
 import {

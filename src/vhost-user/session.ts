@@ -9,7 +9,8 @@
 // where it stopped. One message is finished before the next begins, and before closeSession.
 
 import type { Effect, EffectOutcome, Fd } from "./effects.js";
-import { DEFAULT_FEATURES, DEFAULT_PROTOCOL_FEATURES, hasBit, PROTOCOL_F_REPLY_ACK } from "./features.js";
+import { hasBit } from "../core/feature-bits.js";
+import { DEFAULT_FEATURES, DEFAULT_PROTOCOL_FEATURES, PROTOCOL_F_REPLY_ACK } from "./features.js";
 import { HANDLERS, type Plan, type Refusal } from "./handlers.js";
 import {
   type BadPayload,

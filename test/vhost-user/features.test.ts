@@ -1,12 +1,11 @@
 import { describe, expect, test } from "vitest";
 import * as virtio from "../../assembly/spec/virtio.js";
+import { bits, headerSize } from "../../src/core/feature-bits.js";
 import {
-  bits,
   DEFAULT_FEATURES,
   DEFAULT_PROTOCOL_FEATURES,
   FEATURE_NAMES,
   featureNames,
-  headerSize,
   PROTOCOL_FEATURE_NAMES,
   protocolFeatureNames,
 } from "../../src/vhost-user/features.js";

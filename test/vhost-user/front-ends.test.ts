@@ -2,7 +2,8 @@
 
 import { describe, expect, test } from "vitest";
 import type { Effect } from "../../src/vhost-user/effects.js";
-import { bits, DEFAULT_FEATURES } from "../../src/vhost-user/features.js";
+import { bits } from "../../src/core/feature-bits.js";
+import { DEFAULT_FEATURES } from "../../src/vhost-user/features.js";
 import {
   DPDK_PROTOCOL_FEATURES,
   decodeReply,

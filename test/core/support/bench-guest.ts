@@ -2,7 +2,8 @@
 
 import * as status from "../../../assembly/spec/status.js";
 import { VIRTIO_F_EVENT_IDX, VIRTIO_F_INDIRECT_DESC, VIRTQ_DESC_SIZE } from "../../../assembly/spec/virtio.js";
-import { type BridgePort, type BridgeQueue, has, type MappedRegion } from "../../../src/core/bridge.js";
+import type { BridgePort, BridgeQueue, MappedRegion } from "../../../src/core/bridge.js";
+import { hasBit } from "../../../src/core/feature-bits.js";
 import { splitRingBytes } from "../../../src/core/split-ring.js";
 import { type Buffer, type GuestMemory, SplitDriver } from "../../../src/guest/split-driver.js";
 import { concat } from "./frames.js";
@@ -104,7 +105,7 @@ export class TestGuest {
       this.memory,
       ring,
       this.size,
-      has(this.port.features, VIRTIO_F_EVENT_IDX),
+      hasBit(this.port.features, VIRTIO_F_EVENT_IDX),
       firstIndex,
     );
   }
@@ -284,7 +285,7 @@ export class TestGuest {
   }
 
   private indirectTable(entries: number): bigint {
-    if (!has(this.port.features, VIRTIO_F_INDIRECT_DESC)) throw new Error("indirect not negotiated");
+    if (!hasBit(this.port.features, VIRTIO_F_INDIRECT_DESC)) throw new Error("indirect not negotiated");
     return this.allocate(entries * VIRTQ_DESC_SIZE);
   }
 
