@@ -1,5 +1,5 @@
 // Builds everything into dist/: the Wasm modules with asc, the host with tsc. `--only-wasm` or `--only-host` builds one half.
-// Also writes src/core/layout.ts (tools/layout-transform.mjs) from the structs the host and the core share.
+// Also writes the layout files (tools/layout-transform.mjs) from the structs that the host and the modules share.
 
 import { spawnSync } from "node:child_process";
 import { chmodSync, existsSync, mkdirSync, rmSync } from "node:fs";
@@ -11,8 +11,12 @@ process.chdir(root);
 
 const only = process.argv.find((word) => word === "--only-wasm" || word === "--only-host");
 const MODULES = [
-  { entry: "assembly/index.ts", name: "core", layout: true },
-  { entry: "assembly/driver/index.ts", name: "driver", layout: false },
+  { entry: "assembly/index.ts", name: "core", layout: ["assembly/abi.ts", "src/core/layout.ts"] },
+  {
+    entry: "assembly/driver/index.ts",
+    name: "driver",
+    layout: ["assembly/driver/abi.ts", "src/guest/driver-layout.ts"],
+  },
 ];
 const TARGETS = ["release", "checked", "browser"];
 
@@ -22,12 +26,12 @@ if (only !== "--only-wasm") buildHost();
 async function buildWasm() {
   const asc = await import("assemblyscript/asc");
   const { default: InlineTransform } = await import("./inline-transform.mjs");
-  const { default: LayoutTransform } = await import("./layout-transform.mjs");
+  const { default: layoutTransform } = await import("./layout-transform.mjs");
   mkdirSync("dist/wasm", { recursive: true });
   for (const { entry, name, layout } of MODULES) {
     for (const target of TARGETS) {
       // The checked build compiles every struct, the trace's too; all targets have the same ones.
-      const transforms = layout && target === "checked" ? [InlineTransform, LayoutTransform] : [InlineTransform];
+      const transforms = [InlineTransform, ...(target === "checked" ? [layoutTransform(...layout)] : [])];
       const words = [entry, "--config", "asconfig.json", "--target", target];
       words.push("--outFile", `dist/wasm/${name}.${target}.wasm`);
       const { error, stderr } = await asc.main(words, { transforms });

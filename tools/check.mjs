@@ -6,13 +6,14 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 process.chdir(join(dirname(fileURLToPath(import.meta.url)), ".."));
-const layoutBefore = readFileSync("src/core/layout.ts", "utf8");
+const LAYOUTS = ["src/core/layout.ts", "src/guest/driver-layout.ts"];
+const layoutsBefore = LAYOUTS.map((path) => readFileSync(path, "utf8"));
 
 const bin = (name) => join("node_modules", ".bin", name);
 const steps = [
   ["format and lint", bin("biome"), ["check", "--error-on-warnings", "."]],
   ["build (asc, tsc)", process.execPath, ["tools/prepare.mjs"]],
-  ["layout is the core's", checkLayout],
+  ["layouts are the modules'", checkLayouts],
   ["types of tests and benches", bin("tsc"), ["-p", "test/tsconfig.json"]],
   ["unit tests", bin("vitest"), ["run", "--config", "test/vitest.config.ts"]],
 ];
@@ -24,10 +25,10 @@ for (const [name, command, words] of steps) {
   if (!ok) process.exit(1);
 }
 
-function checkLayout() {
-  if (readFileSync("src/core/layout.ts", "utf8") === layoutBefore) return true;
-  process.stdout.write(
-    "src/core/layout.ts was not what assembly/abi.ts says; the build has written it anew: commit it\n",
-  );
-  return false;
+function checkLayouts() {
+  const stale = LAYOUTS.filter((path, i) => readFileSync(path, "utf8") !== layoutsBefore[i]);
+  for (const path of stale) {
+    process.stdout.write(`${path} was not what its abi.ts says; the build has written it anew: commit it\n`);
+  }
+  return stale.length === 0;
 }

@@ -1,28 +1,33 @@
-// An asc transform: writes the layout of the shared structs (assembly/abi.ts) to src/core/layout.ts, so that the
-// host and the core have one definition. `npm run check` fails when the checked-in file differs.
+// An asc transform: writes the layout of the structs that a Wasm module shares with the host (its abi.ts) to a file of
+// the host's, so that both have one definition. `npm run check` fails when a checked-in file differs.
 
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { Transform } from "assemblyscript/transform";
 
-const OUTPUT = new URL("../src/core/layout.ts", import.meta.url);
-
-export default class LayoutTransform extends Transform {
-  afterCompile() {
-    const structs = [];
-    const constants = [];
-    const file = this.program.filesByName.get("assembly/abi");
-    for (const [name, element] of file.exports) {
-      const instance = this.program.instancesByName.get(`assembly/abi/${name}`);
-      if (instance?.members && instance.nextMemoryOffset !== undefined) {
-        structs.push([name, instance.nextMemoryOffset, fieldsOf(instance)]);
-      } else {
-        const text = element.declaration.initializer?.range.toString();
-        if (/^\d+$/.test(text)) constants.push([name, Number(text)]);
+/**
+ * The transform for one pair of files, both as paths in the repository: `source` such as "assembly/abi.ts", whose
+ * exported structs and decimal constants are written to `output`.
+ */
+export default function layoutTransform(source, output) {
+  const target = new URL(`../${output}`, import.meta.url);
+  const module = source.replace(/\.ts$/, "");
+  return class LayoutTransform extends Transform {
+    afterCompile() {
+      const structs = [];
+      const constants = [];
+      for (const [name, element] of this.program.filesByName.get(module).exports) {
+        const instance = this.program.instancesByName.get(`${module}/${name}`);
+        if (instance?.members && instance.nextMemoryOffset !== undefined) {
+          structs.push([name, instance.nextMemoryOffset, fieldsOf(instance)]);
+        } else {
+          const text = element.declaration.initializer?.range.toString();
+          if (/^\d+$/.test(text)) constants.push([name, Number(text)]);
+        }
       }
+      const text = render(source, structs, constants);
+      if (!existsSync(target) || readFileSync(target, "utf8") !== text) writeFileSync(target, text);
     }
-    const text = render(structs, constants);
-    if (!existsSync(OUTPUT) || readFileSync(OUTPUT, "utf8") !== text) writeFileSync(OUTPUT, text);
-  }
+  };
 }
 
 /** [name, offset, type] of each field that is not padding. */
@@ -36,8 +41,8 @@ function fieldsOf(instance) {
   return fields;
 }
 
-function render(structs, constants) {
-  const lines = ["// GENERATED from assembly/abi.ts by tools/layout-transform.mjs at every build. Do not edit.", ""];
+function render(source, structs, constants) {
+  const lines = [`// GENERATED from ${source} by tools/layout-transform.mjs at every build. Do not edit.`, ""];
   for (const [name, value] of constants.sort()) lines.push(`export const ${name} = ${value};`);
   for (const [name, size, fields] of structs.sort((a, b) => (a[0] < b[0] ? -1 : 1))) {
     lines.push("", `export const ${name} = {`, `  size: ${size},`, "  fields: {");

@@ -1,0 +1,148 @@
+// Emptying a receiveq: take used buffers, check the frames in them, give the buffers back, publish once.
+
+import { copy } from "../memory/copy";
+import {
+  DriverQueue,
+  FAULT_USED_INDEX,
+  Flow,
+  FRAME_MIN,
+  FRAME_SLACK,
+  RECEIVE_BURST,
+  VERIFY_NOTHING,
+  VERIFY_PAYLOAD,
+} from "./abi";
+import { flowOf, isWhole } from "./frame";
+import { offer, publish, takeUsed, usedCount } from "./ring";
+import { arrived } from "./sequence";
+
+/**
+ * Takes up to `budget` used buffers, a frame that spans several always whole. Returns twice the number of frames,
+ * plus 1 when the device wants a kick for the buffers it was given back.
+ */
+export function receive(queue: DriverQueue, budget: u32, verify: u32, now: u32): u32 {
+  if (queue.fault != 0) return 0;
+  const count = usedCount(queue);
+  let frames: u32 = 0;
+  let taken: u32 = 0;
+  let ready: u32 = 0; // up to here the headers have been touched
+  while (taken < count && taken < budget) {
+    if (taken >= ready && verify != VERIFY_NOTHING) {
+      ready = min(taken + RECEIVE_BURST, count);
+      touch(queue, taken, ready);
+    }
+    taken += takeFrame(queue, taken, count - taken, verify, now);
+    if (queue.fault != 0) return 0;
+    ++frames;
+  }
+  if (taken == 0) return 0;
+  queue.nextUsed = (queue.nextUsed + taken) & 0xffff;
+  queue.frames += frames;
+  return (frames << 1) | publish(queue, taken);
+}
+
+/** Loads the first bytes of many frames, so that the waits for them overlap. */
+function touch(queue: DriverQueue, from: u32, to: u32): void {
+  const mask = queue.size - 1;
+  const next = queue.nextUsed;
+  let sum: u32 = 0;
+  for (let i = from; i < to; ++i) {
+    const number = load<u32>(queue.used + 4 + (((next + i) & mask) << 3)) & mask;
+    sum += load<u32>(queue.buffers + number * queue.bufferBytes + 24);
+  }
+  queue.touched = sum;
+}
+
+/** The frame in the used elements from `ahead` on, of which there are `most`. Returns how many buffers it took. */
+function takeFrame(queue: DriverQueue, ahead: u32, most: u32, verify: u32, now: u32): u32 {
+  const header = queue.headerSize;
+  const length = usedLength(queue, ahead);
+  const number = takeUsed(queue, ahead);
+  if (queue.fault != 0) return 0;
+  const at: usize = queue.buffers + number * queue.bufferBytes;
+  const buffers: u32 = queue.mergeable ? load<u16>(at, 10) : 1;
+  offer(queue, ahead, number);
+  if (buffers == 1) {
+    // A length of more than the buffer, or less than the header, is the device's mistake: no byte of it is looked at.
+    if (length < header || length > queue.bufferBytes) queue.corrupt += 1;
+    else check(queue, at + header, length - header, verify, now);
+    return 1;
+  }
+  // All buffers of a frame are published together (virtio 1.3, 5.1.6.4).
+  if (buffers == 0 || buffers > most) {
+    queue.fault = FAULT_USED_INDEX;
+    queue.faultAt = buffers;
+    return 0;
+  }
+  merge(queue, ahead, buffers, at, length, verify, now);
+  return buffers;
+}
+
+/** A frame in several buffers, the first at `first` with `length` bytes: put together in the scratch space. */
+function merge(queue: DriverQueue, ahead: u32, buffers: u32, first: usize, length: u32, verify: u32, now: u32): void {
+  const room = queue.scratchBytes - FRAME_SLACK;
+  const scratch: usize = queue.scratch;
+  let good = length >= queue.headerSize && length <= queue.bufferBytes && length <= room;
+  let total = good ? length : 0;
+  copy(scratch, first, total);
+  for (let i: u32 = 1; i < buffers; ++i) {
+    const piece = usedLength(queue, ahead + i);
+    const number = takeUsed(queue, ahead + i);
+    if (queue.fault != 0) return;
+    good = good && piece <= queue.bufferBytes && piece <= room - total;
+    if (good) {
+      copy(scratch + total, queue.buffers + number * queue.bufferBytes, piece);
+      total += piece;
+    }
+    offer(queue, ahead + i, number);
+  }
+  if (good) check(queue, scratch + queue.headerSize, total - queue.headerSize, verify, now);
+  else queue.corrupt += 1;
+}
+
+/**
+ * Bytes that the device says it wrote.
+ * @inline
+ */
+function usedLength(queue: DriverQueue, ahead: u32): u32 {
+  return load<u32>(queue.used + 4 + (((queue.nextUsed + ahead) & (queue.size - 1)) << 3), 4);
+}
+
+/**
+ * Judges one frame, which lies in one piece.
+ * @inline
+ */
+function check(queue: DriverQueue, at: usize, length: u32, verify: u32, now: u32): void {
+  queue.bytes += length;
+  if (verify == VERIFY_NOTHING) return;
+  const pointer = length >= FRAME_MIN ? flowOf(queue, at) : 0;
+  if (pointer == 0) {
+    queue.foreign += 1;
+    return;
+  }
+  const flow = changetype<Flow>(pointer);
+  if (!flow.expected) {
+    queue.foreign += 1;
+    return;
+  }
+  const different = v128.any_true(v128.xor(v128.load(at), v128.load(pointer)));
+  if (different || !isWhole(at, flow, length, verify == VERIFY_PAYLOAD)) {
+    queue.corrupt += 1;
+    return;
+  }
+  arrived(queue, flow, load<u32>(at, 16));
+  const latency: usize = queue.latency;
+  if (latency != 0) {
+    const slot = latency + (bucket(now - load<u32>(at, 24)) << 3);
+    store<u64>(slot, load<u64>(slot) + 1);
+  }
+}
+
+/**
+ * The histogram's entry for a value: eight to each power of two, the first eight for 0 to 7.
+ * @inline
+ */
+function bucket(value: u32): u32 {
+  if (value < 8) return value;
+  const exponent = 31 - clz(value);
+  return ((exponent - 2) << 3) | ((value >>> (exponent - 3)) & 7);
+}

@@ -1,0 +1,38 @@
+// What simulated guests send to each other: the flows, and the lengths of their frames.
+
+/** A stream of frames from one address to another. Its place in the list of all flows is its number. */
+export interface TrafficFlow {
+  /** MAC addresses, as "02:00:00:00:00:01". */
+  from: string;
+  to: string;
+}
+
+/** Frame lengths in bytes, Ethernet header included and frame check sequence not, sent in turn. */
+export type FrameSizes = readonly number[];
+
+const IMIX_SMALL = 64;
+const IMIX_MIDDLE = 570;
+const IMIX_LARGE = 1518;
+
+/** Simple IMIX: seven small frames, four middle ones and a large one, spread over the round. */
+export const IMIX: FrameSizes = [
+  ...[IMIX_SMALL, IMIX_MIDDLE, IMIX_SMALL, IMIX_SMALL, IMIX_MIDDLE, IMIX_SMALL],
+  ...[IMIX_LARGE, IMIX_SMALL, IMIX_MIDDLE, IMIX_SMALL, IMIX_MIDDLE, IMIX_SMALL],
+];
+
+/** The lengths that a word or number of the command line stands for. */
+export function frameSizes(size: number | "imix"): FrameSizes {
+  return size === "imix" ? IMIX : [size];
+}
+
+/** A locally administered MAC address for guest number `guest` and one of its flows. */
+export function guestMac(guest: number, flow = 0): string {
+  const octets = [2, 0, guest >> 8, guest & 0xff, flow >> 8, flow & 0xff];
+  return octets.map((octet) => octet.toString(16).padStart(2, "0")).join(":");
+}
+
+/** The six octets of a MAC address. Throws when the text is none. */
+export function macOctets(mac: string): number[] {
+  if (!/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/i.test(mac)) throw new Error(`"${mac}" is no MAC address (02:00:00:00:00:01)`);
+  return mac.split(":").map((octet) => Number.parseInt(octet, 16));
+}

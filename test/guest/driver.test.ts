@@ -1,0 +1,318 @@
+// The load driver against the core, in one memory: what it sends arrives whole, and whatever is done to it shows.
+
+import { readFileSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { loadModule } from "../../src/core/wasm-files.js";
+import { bufferBytesFor, type DriverCounters, latencyQuantile } from "../../src/guest/driver.js";
+import { FLOW_WINDOW, FRAME_MIN } from "../../src/guest/driver-layout.js";
+import { frameSizes, IMIX } from "../../src/guest/traffic.js";
+import { TARGETS } from "../core/support/test-switch.js";
+import { sectionIds } from "../core/support/wasm-sections.js";
+import { type DriverGuest, FEATURES, pair } from "./support/driver-guest.js";
+
+const CLEAN = { corrupt: 0, foreign: 0, lost: 0, duplicates: 0, reordered: 0, stale: 0 };
+
+function faults({ frames, bytes, ...rest }: DriverCounters) {
+  return rest;
+}
+
+/** Sends `count` frames from one guest to the other, a burst at a time, and returns what was received. */
+function transfer(from: DriverGuest, to: DriverGuest, count: number, burst = 32): number {
+  let sent = 0;
+  let received = 0;
+  for (let turns = 0; sent < count || received < sent; turns++) {
+    if (turns > count * 2 + 10) break;
+    sent += from.tx.send(Math.min(burst, count - sent)) >>> 1;
+    from.sw.settle();
+    received += to.rx.receive(64) >>> 1;
+  }
+  expect(sent).toBe(count);
+  return received;
+}
+
+describe("the module", () => {
+  test.each(["release", "checked", "browser"] as const)("%s imports the memory only and has no data", (target) => {
+    const { module } = loadModule("driver", target);
+    expect(WebAssembly.Module.imports(module).map((i) => `${i.module}.${i.name}`)).toEqual(["env.memory"]);
+    expect(sectionIds(readFileSync(`dist/wasm/driver.${target}.wasm`))).not.toContain(DATA_SECTION);
+  });
+});
+
+const DATA_SECTION = 11;
+
+describe.each(TARGETS)("load driver, %s build", (target) => {
+  describe.each(Object.entries(FEATURES))("%s", (_, features) => {
+    test("frames of every length from the shortest on arrive whole and in order", async () => {
+      const { a, b } = await pair({ target, features });
+      const sizes = Array.from({ length: 200 }, (_, i) => FRAME_MIN + i).concat([570, 1024, 1500, 1514, 1517, 1518]);
+      a.tx.setTraffic(sizes, true);
+      expect(transfer(a, b, sizes.length * 3)).toBe(sizes.length * 3);
+      expect(b.rx.counters()).toEqual({
+        ...CLEAN,
+        frames: sizes.length * 3,
+        bytes: sizes.reduce((sum, size) => sum + size, 0) * 3,
+      });
+    });
+
+    test("both ways at once, through several turns of the ring and of its index", async () => {
+      const { sw, a, b } = await pair({ target, features, size: 64 });
+      for (const guest of [a, b]) guest.tx.setTraffic(IMIX, true);
+      let sent = 0;
+      let received = 0;
+      while (sent < 140_000) {
+        for (const guest of [a, b]) sent += guest.tx.send(48) >>> 1;
+        sw.settle();
+        for (const guest of [a, b]) received += guest.rx.receive(64, "sequence") >>> 1;
+      }
+      expect(received).toBe(sent);
+      for (const guest of [a, b]) expect(faults(guest.rx.counters())).toEqual(CLEAN);
+      expect(a.flows.read(1).nextReceive).toBe(b.flows.read(1).nextSend);
+    });
+  });
+
+  test("large frames are put together from merged buffers and checked to the last byte", async () => {
+    const { sw, a, b } = await pair({
+      target,
+      features: FEATURES.mergeable,
+      size: 64,
+      frameBytes: 65535,
+      rxBufferBytes: bufferBytesFor(2048),
+    });
+    a.tx.setTraffic([65535, 2000, 9014, 33333, FRAME_MIN], true);
+    expect(transfer(a, b, 50, 1)).toBe(50);
+    expect(faults(b.rx.counters())).toEqual(CLEAN);
+    // The last byte of a frame in four buffers.
+    a.tx.setTraffic([8000], true);
+    a.tx.send(1);
+    const last = lastByte(a, 8000);
+    sw.bridge.views.bytes[last]! ^= 1;
+    sw.settle();
+    b.rx.receive(64);
+    expect(b.rx.counters().corrupt).toBe(1);
+  });
+
+  test("a burst is limited by the ring and by what the device has given back", async () => {
+    const { sw, a } = await pair({ target, features: FEATURES.modern, size: 64 });
+    expect(a.tx.send(1000) >>> 1).toBe(64);
+    expect(a.tx.send(1)).toBe(0);
+    expect(a.tx.reclaim()).toBe(64);
+    sw.poll();
+    expect(a.tx.reclaim()).toBe(0);
+    expect(a.tx.send(10) >>> 1).toBe(10);
+    expect(() => a.tx.setTraffic([1600], true)).toThrow("frames of 1600 bytes: this queue sends 32 to ");
+    expect(() => a.tx.setTraffic([FRAME_MIN - 1], true)).toThrow("frames of 31 bytes");
+  });
+
+  test("every changed byte is noticed, wherever it is", async () => {
+    const { sw, a, b } = await pair({ target, features: FEATURES.modern });
+    const length = 77;
+    a.tx.setTraffic([length], true);
+    transfer(a, b, 1);
+    for (let offset = 0; offset < length; offset++) {
+      a.tx.send(1);
+      sw.settle();
+      const buffer = nextReceived(b);
+      sw.bridge.views.bytes[buffer + 12 + offset]! ^= 0x20;
+      b.rx.receive(1);
+      const { corrupt, foreign } = b.rx.counters();
+      expect([offset, corrupt + foreign]).toEqual([offset, offset + 1]);
+    }
+    // A frame whose EtherType or flow number is changed is not known to be ours; its number is missing all the same.
+    expect(b.rx.counters().foreign).toBe(4);
+    transfer(a, b, 1);
+    expect(b.rx.counters().lost).toBe(length);
+  });
+
+  test("without the payload's check only header, numbers and length are looked at", async () => {
+    const { sw, a, b } = await pair({ target, features: FEATURES.modern });
+    a.tx.setTraffic([100], false);
+    a.tx.send(2);
+    sw.settle();
+    b.rx.receive(1, "payload");
+    expect(b.rx.counters().corrupt).toBe(1);
+    b.rx.receive(1, "sequence");
+    expect(b.rx.counters()).toMatchObject({ corrupt: 1, frames: 2, lost: 1 });
+    a.tx.send(1);
+    sw.settle();
+    sw.bridge.views.bytes.fill(0, nextReceived(b), nextReceived(b) + 112);
+    b.rx.receive(1, "nothing");
+    expect(b.rx.counters()).toMatchObject({ corrupt: 1, foreign: 0, frames: 3, bytes: 300 });
+  });
+
+  test("lost, doubled, late and stale frames are counted exactly", async () => {
+    const { sw, a, b } = await pair({ target, features: FEATURES.modern });
+    a.tx.setTraffic([64], true);
+    /** Sends frames with these sequence numbers. */
+    const send = (...numbers: number[]) => {
+      for (const number of numbers) {
+        sw.bridge.views.u32[(a.flows.pointer(0) + 24) >>> 2] = number;
+        expect(a.tx.send(1) >>> 1).toBe(1);
+        sw.settle();
+        b.rx.receive(1);
+      }
+      return faults(b.rx.counters());
+    };
+    expect(send(0, 1, 2)).toEqual(CLEAN);
+    expect(send(6)).toEqual({ ...CLEAN, lost: 3 });
+    expect(send(4)).toEqual({ ...CLEAN, lost: 2, reordered: 1 });
+    expect(send(4)).toEqual({ ...CLEAN, lost: 2, reordered: 1, duplicates: 1 });
+    expect(send(6, 7, 7)).toEqual({ ...CLEAN, lost: 2, reordered: 1, duplicates: 3 });
+    expect(send(0)).toEqual({ ...CLEAN, lost: 2, reordered: 1, duplicates: 4 });
+    // In order through the whole window: 3 is then too far behind to be told from a double, 7's like is not.
+    const next = Array.from({ length: FLOW_WINDOW }, (_, i) => 8 + i);
+    expect(send(...next)).toEqual({ ...CLEAN, lost: 2, reordered: 1, duplicates: 4 });
+    expect(send(3)).toEqual({ ...CLEAN, lost: 2, reordered: 1, duplicates: 4, stale: 1 });
+    expect(send(8)).toEqual({ ...CLEAN, lost: 2, reordered: 1, duplicates: 5, stale: 1 });
+    // A gap longer than the window.
+    const far = 8 + FLOW_WINDOW + 5000;
+    expect(send(far)).toEqual({ ...CLEAN, lost: 5002, reordered: 1, duplicates: 5, stale: 1 });
+    expect(send(far - 1, far - FLOW_WINDOW + 1)).toMatchObject({ lost: 5000, reordered: 3 });
+    expect(send(far + 1, far + 2)).toMatchObject({ lost: 5000, reordered: 3, duplicates: 5 });
+  });
+
+  test("the sequence goes on through the end of 32 bits", async () => {
+    const { sw, a, b } = await pair({ target, features: FEATURES.modern });
+    sw.bridge.views.u32[(a.flows.pointer(0) + 24) >>> 2] = 0xffff_fff0;
+    sw.bridge.views.u32[(b.flows.pointer(0) + 28) >>> 2] = 0xffff_fff0;
+    expect(transfer(a, b, 64)).toBe(64);
+    expect(faults(b.rx.counters())).toEqual(CLEAN);
+    expect(b.flows.read(0).nextReceive).toBe(48);
+  });
+
+  test("frames the switch drops are the receiver's lost ones", async () => {
+    const { sw, a, b } = await pair({ target, features: FEATURES.modern, size: 64 });
+    for (let i = 0; i < 3; i++) {
+      a.tx.send(64);
+      sw.settle();
+    }
+    expect(b.rx.receive(1000) >>> 1).toBe(64);
+    a.tx.send(1);
+    sw.settle();
+    b.rx.receive(1);
+    expect(b.rx.counters()).toMatchObject({ frames: 65, lost: 128, corrupt: 0 });
+    expect(b.port.queues.get(0)!.counters().drops[0]).toBe(128);
+  });
+
+  test("frames flooded to a guest they are not for are foreign to it", async () => {
+    const { sw, a, b } = await pair({ target, features: FEATURES.modern });
+    sw.bridge.views.u32[(b.flows.pointer(0) + 20) >>> 2] = 0;
+    a.tx.send(3);
+    sw.settle();
+    b.rx.receive(10);
+    expect(b.rx.counters()).toMatchObject({ frames: 3, foreign: 3, corrupt: 0, lost: 0 });
+  });
+
+  test("calls are asked for only while armed, and arming looks again", async () => {
+    for (const features of [FEATURES.modern, FEATURES.eventIdx]) {
+      const { sw, a, b } = await pair({ target, features });
+      a.tx.send(1);
+      sw.poll();
+      expect(sw.calls()).toEqual([]);
+      expect(b.rx.arm()).toBe(true);
+      b.rx.receive(10);
+      expect(b.rx.arm()).toBe(false);
+      a.tx.send(1);
+      sw.poll();
+      expect(sw.calls()).toEqual(["1/0"]);
+      b.rx.disarm();
+      b.rx.receive(10);
+      a.tx.send(1);
+      sw.poll();
+      expect(sw.calls()).toEqual([]);
+    }
+  });
+
+  test("a kick is asked for only when the switch is about to sleep", async () => {
+    for (const features of [FEATURES.modern, FEATURES.eventIdx]) {
+      const { sw, a } = await pair({ target, features });
+      a.tx.send(1);
+      sw.settle();
+      expect(a.tx.send(4) & 1).toBe(0);
+      sw.settle();
+      expect(sw.core.arm(sw.bridge.workers[0]!.at)).toBe(0);
+      expect(a.tx.send(4)).toBe(9);
+      sw.core.disarm(sw.bridge.workers[0]!.at);
+      sw.settle();
+      expect(a.tx.send(4) & 1).toBe(0);
+    }
+  });
+
+  test("a device that breaks the ring's rules stops the queue, and nothing runs away", async () => {
+    const used = async () => {
+      const { sw, a, b } = await pair({ target, features: FEATURES.mergeable, size: 64 });
+      transfer(a, b, 1);
+      return { a, b, data: sw.bridge.views.data, tx: a.tx.place.used, rx: b.rx.place.used };
+    };
+    const ahead = await used();
+    ahead.data.setUint16(ahead.tx + 2, 30_000, true);
+    expect(ahead.a.tx.send(1)).toBe(0);
+    expect(ahead.a.tx.fault).toContain("more buffers than it had");
+    expect(ahead.a.tx.send(1)).toBe(0);
+
+    const strange = await used();
+    strange.data.setUint32(strange.rx + 4 + 8, 4711, true);
+    strange.data.setUint16(strange.rx + 2, 2, true);
+    expect(strange.b.rx.receive(10)).toBe(0);
+    expect(strange.b.rx.fault).toContain("gave back buffer 4711, which it did not have");
+
+    const long = await used();
+    long.data.setUint32(long.rx + 4 + 8, 1, true);
+    long.data.setUint32(long.rx + 4 + 12, 0xffff_ffff, true);
+    long.data.setUint16(long.rx + 2, 2, true);
+    long.data.setUint16(long.b.rx.place.buffers + long.b.rx.place.bufferBytes + 10, 1, true);
+    expect(long.b.rx.receive(10) >>> 1).toBe(1);
+    expect(long.b.rx.counters()).toMatchObject({ corrupt: 1, frames: 2 });
+
+    const merged = await used();
+    merged.data.setUint16(merged.b.rx.place.buffers + merged.b.rx.place.bufferBytes + 10, 40, true);
+    merged.data.setUint32(merged.rx + 4 + 8, 1, true);
+    merged.data.setUint32(merged.rx + 4 + 12, 60, true);
+    merged.data.setUint16(merged.rx + 2, 2, true);
+    expect(merged.b.rx.receive(10)).toBe(0);
+    expect(merged.b.rx.fault).toContain("num_buffers 40");
+  });
+
+  test("latency is the difference of the clocks, to an eighth", async () => {
+    const { sw, a, b } = await pair({ target, features: FEATURES.modern });
+    for (const [sentAt, receivedAt] of [
+      [100, 103],
+      [0xffff_ff00, 744],
+      [0, 1_000_000],
+    ]) {
+      a.tx.send(1, sentAt);
+      sw.settle();
+      b.rx.receive(1, "payload", receivedAt);
+    }
+    const histogram = b.rx.latencies();
+    expect(latencyQuantile(histogram, 0.3)).toBe(3);
+    const middle = latencyQuantile(histogram, 0.5)!;
+    expect(middle).toBeGreaterThanOrEqual(1000);
+    expect(middle).toBeLessThan(1125);
+    const longest = latencyQuantile(histogram, 1)!;
+    expect(longest).toBeGreaterThanOrEqual(1_000_000);
+    expect(longest).toBeLessThan(1_125_000);
+    expect(latencyQuantile(a.rx.latencies(), 0.5)).toBeUndefined();
+  });
+});
+
+test("IMIX has the sizes and shares of simple IMIX", () => {
+  const counts = [64, 570, 1518].map((size) => IMIX.filter((other) => other === size).length);
+  expect(counts).toEqual([7, 4, 1]);
+  expect(frameSizes("imix")).toBe(IMIX);
+  expect(frameSizes(128)).toEqual([128]);
+});
+
+/** Offset of the next received buffer that the driver will look at. */
+function nextReceived(guest: DriverGuest): number {
+  const { place, struct } = guest.rx;
+  const slot = place.used + 4 + (struct.get("nextUsed") % place.size) * 8;
+  return place.buffers + guest.sw.bridge.views.data.getUint32(slot, true) * place.bufferBytes;
+}
+
+/** Offset of the last byte of the frame of `length` bytes that was sent last. */
+function lastByte(guest: DriverGuest, length: number): number {
+  const { place, struct } = guest.tx;
+  const slot = place.avail + 4 + ((struct.get("nextAvail") - 1) % place.size) * 2;
+  const number = guest.sw.bridge.views.data.getUint16(slot, true);
+  return place.buffers + number * place.bufferBytes + 12 + length - 1;
+}
