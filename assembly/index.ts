@@ -7,7 +7,7 @@ import * as abi from "./abi";
 import { age, flush } from "./bridge/fdb";
 import { serve } from "./bridge/bridge";
 import { QUEUE_OK } from "./spec/status";
-import { armKick, disarmKick } from "./virtq/notify";
+import { armKick, disarmKick, forgetCalls } from "./virtq/notify";
 
 export const ABI_VERSION: u32 = abi.ABI_VERSION;
 
@@ -56,7 +56,7 @@ export function disarm(workerPointer: usize): void {
 export function startQueue(queuePointer: usize): void {
   const queue = changetype<abi.Queue>(queuePointer);
   queue.nextUsed = atomic.load<u16>(queue.used, 2);
-  queue.calledUsed = queue.nextUsed;
+  forgetCalls(queue);
   queue.status = QUEUE_OK;
   disarmKick(queue);
 }

@@ -30,7 +30,7 @@ export function disarmKick(queue: Queue): void {
  */
 export function requestCall(worker: Worker, queue: Queue): void {
   if (queue.callFd < 0) {
-    queue.calledUsed = queue.nextUsed;
+    forgetCalls(queue);
     return;
   }
   if (queue.eventIdx) {
@@ -48,6 +48,15 @@ export function requestCall(worker: Worker, queue: Queue): void {
   ++queue.calls;
   store<u32>(worker.calls + (worker.callCount << 2), changetype<usize>(queue));
   ++worker.callCount;
+}
+
+/**
+ * As if the last call were a whole ring ago, so that the next used chain is called for if the driver's event lies
+ * behind us: after a start, or without an eventfd, we cannot know what it was told of. A call too many does no harm.
+ * @inline
+ */
+export function forgetCalls(queue: Queue): void {
+  queue.calledUsed = queue.nextUsed - queue.size;
 }
 
 /**
