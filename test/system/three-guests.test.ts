@@ -42,7 +42,9 @@ describeNeeding(["switch", "qemu"], "three guests", () => {
       for (const other of guests) if (other !== guest) await knowAddress(guest, other.ip, other.mac);
     }
     // And the switch has heard every guest.
-    for (const guest of guests) await guest.must("arping -q -U -c 1 -I eth0 10.0.3.99 || true");
+    const [one, two, three] = guests as [Guest, Guest, Guest];
+    expect(await ping(one, two, 1)).toBe(1);
+    expect(await ping(two, three, 1)).toBe(1);
   });
   afterAll(async () => {
     for (const guest of guests ?? []) await guest.kill();
@@ -55,7 +57,8 @@ describeNeeding(["switch", "qemu"], "three guests", () => {
       await guests[0]!.run("ping -q -c 30 -i 0.05 -W 1 10.0.3.255");
     });
     expect(counts).toEqual([
-      { frames: 0, echoRequests: 0 },
+      // Linux hands its own broadcasts back to itself, without any NIC.
+      { frames: 0, echoRequests: 30 },
       { frames: 30, echoRequests: 30 },
       { frames: 30, echoRequests: 30 },
     ]);

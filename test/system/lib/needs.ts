@@ -69,12 +69,17 @@ export const testpmdFile = programOnPath("dpdk-testpmd");
 /** A statically linked busybox, which is the guests' whole user space. */
 export const busyboxFile = ["/bin/busybox", "/usr/bin/busybox"].find((file) => existsSync(file));
 export const kernel = findKernel();
+export const libvirtdFile = programOnPath("libvirtd");
+export const virshFile = programOnPath("virsh");
+/** What unshare gives libvirt.ts's daemon. Any user but root will do, but libvirt wants one that has a name. */
+export const namespaces = ["--user", "--map-user=nobody", "--map-group=nogroup", "--pid", "--mount-proc", "--fork"];
 
 const missing = {
   "qemu-7.2": () => (qemuFiles["7.2"] === undefined ? missingOldQemu() : missingGuest()),
   "qemu-10": () => (qemuFiles["10"] === undefined ? missingModernQemu() : missingGuest()),
   qemu: () => (qemuFiles[anyQemu] === undefined ? missingOldQemu() : missingGuest()),
   testpmd: () => (testpmdFile === undefined ? `dpdk-testpmd is not installed: ${howTo}` : undefined),
+  libvirt: missingLibvirt,
   switch: () => (existsSync(cliFile) ? undefined : `${cliFile} is not built: run npm run build`),
 } satisfies Record<string, () => string | undefined>;
 
@@ -95,6 +100,17 @@ function missingModernQemu(): string {
   const reason = join(cache, "qemu-10.reason");
   const why = existsSync(reason) ? readFileSync(reason, "utf8").trim() : howTo;
   return `no QEMU 10 at ${unpackedQemu}: ${why}`;
+}
+
+function missingLibvirt(): string | undefined {
+  if (libvirtdFile === undefined || virshFile === undefined) return `libvirtd or virsh is not installed: ${howTo}`;
+  try {
+    // Some machines keep namespaces from their users.
+    execFileSync("unshare", [...namespaces, "true"], { stdio: ["ignore", "ignore", "pipe"], encoding: "utf8" });
+    return undefined;
+  } catch (error) {
+    return `no user namespace for libvirtd: ${(error as Error).message.trim()}`;
+  }
 }
 
 /** Like vitest's describe, for tests that need something from the machine; prints why when they cannot run. */
