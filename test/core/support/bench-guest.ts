@@ -158,6 +158,14 @@ export class TestGuest {
     return at;
   }
 
+  /** What was allocated from now on may be allocated again when `release` is called: for tests that send without end. */
+  mark(): () => void {
+    const { heap } = this;
+    return () => {
+      this.heap = heap;
+    };
+  }
+
   private at(address: bigint): number {
     const region = this.regions.find(
       ({ guestAddress, size }) => address >= guestAddress && address < guestAddress + size,

@@ -68,7 +68,8 @@ export class HostileScene {
       end: hostile.base + BigInt(2 * REGION + HOLE),
     };
     const scene = new HostileScene(sw, hostile, peer, other, at);
-    // Everybody's address is known: hostile 1, peer 2, other 3.
+    // Everybody's address is known: hostile 1, peer 2, other 3; no counter of the hostile's receiveq has moved.
+    await sw.bridge.setEnabled(hostile.port, 0, false);
     hostile.send(frame(BROADCAST, 1, 60));
     peer.send(frame(BROADCAST, 2, 60));
     other.send(frame(BROADCAST, 3, 60));
@@ -76,6 +77,7 @@ export class HostileScene {
     for (const guest of [peer, other]) guest.receive(0, true);
     hostile.reclaim();
     await hostile.restartQueue(1);
+    await sw.bridge.setEnabled(hostile.port, 0, true);
     return scene;
   }
 
