@@ -24,13 +24,15 @@ import { fail, headAt, pending, publish, writeUsed } from "./split";
 
 /** Delivers a group of frames, taken from `source`, to one receiveq. */
 export function enqueue(worker: Worker, source: Queue, queue: Queue, group: Group): void {
-  if (queue.shared) acquire(queue);
+  // Read once: the host may clear it while we hold the lock, and then it would stay locked.
+  const shared = queue.shared;
+  if (shared) acquire(queue);
   if (queue.status == QUEUE_OK) {
     deliver(worker, queue, group);
   } else {
     countDrop(source, DROP_PORT_DOWN, group.count);
   }
-  if (queue.shared) release(queue);
+  if (shared) release(queue);
 }
 
 function deliver(worker: Worker, queue: Queue, group: Group): void {
@@ -65,7 +67,8 @@ function deliver(worker: Worker, queue: Queue, group: Group): void {
 
     while (room < need) {
       if (taken >= available) {
-        cause = DROP_NO_RX_BUFFER;
+        // None to be had, or none to be believed: `pending` has just found the avail index bad.
+        cause = queue.status == QUEUE_OK ? DROP_NO_RX_BUFFER : DROP_RX_CHAIN_BAD;
         break;
       }
       const head = headAt(queue, taken);
