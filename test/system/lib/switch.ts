@@ -32,8 +32,8 @@ export interface RunningSwitch {
   descriptors(): number;
   /** Mappings of memory files, which is what guest RAM is. */
   memoryMappings(): number;
-  /** Resident memory in KiB. */
-  residentKib(): number;
+  /** All mappings, the engine's own included. */
+  mappings(): number;
   /** CPU time used so far by all threads, in nanoseconds. */
   cpuNanoseconds(): bigint;
   /** Ends it as an operator does, with SIGTERM, and returns how it ended. */
@@ -92,7 +92,7 @@ export async function startSwitch(ports: readonly SwitchPort[]): Promise<Running
       proc("maps")
         .split("\n")
         .filter((line) => / \/memfd:| \/dev\/(shm|hugepages)\//.test(line)).length,
-    residentKib: () => Number(/^VmRSS:\s+(\d+) kB$/m.exec(proc("status"))![1]),
+    mappings: () => proc("maps").trim().split("\n").length,
     cpuNanoseconds: () =>
       readdirSync(`/proc/${child.pid}/task`)
         .map((thread) => BigInt(proc(`task/${thread}/schedstat`).split(" ")[0]!))
