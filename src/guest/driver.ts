@@ -110,7 +110,7 @@ export class FlowTable {
     if (flows.length < 1 || flows.length > 0xffff) throw new Error(`1 to 65535 flows, not ${flows.length}`);
     this.at = allocate(views, control, flows.length * layout.FLOW_BYTES);
     for (const [number, flow] of flows.entries()) {
-      const struct = this.struct(number);
+      const struct = new Struct(views, layout.Flow, this.pointer(number));
       const header = [...macOctets(flow.to), ...macOctets(flow.from), ...ETHERTYPE, number >> 8, number & 0xff];
       views.bytes.set(header, struct.at);
       struct.set("number", number);
@@ -123,14 +123,14 @@ export class FlowTable {
     return this.at + number * layout.FLOW_BYTES;
   }
 
-  /** Next number to send, one more than the highest received, frames received (doubled ones too). */
-  read(number: number): { nextSend: number; nextReceive: number; frames: number } {
-    const struct = this.struct(number);
-    return { nextSend: struct.get("nextSend"), nextReceive: struct.get("nextReceive"), frames: struct.get("frames") };
+  /** Frames of a flow sent so far, modulo 2^32. */
+  sent(number: number): number {
+    return this.views.u32[(this.pointer(number) + layout.Flow.fields.nextSend.offset) >>> 2]!;
   }
 
-  private struct(number: number): Struct<typeof layout.Flow> {
-    return new Struct(this.views, layout.Flow, this.pointer(number));
+  /** One more than the highest sequence number received, modulo 2^32. */
+  seen(number: number): number {
+    return this.views.u32[(this.pointer(number) + layout.Flow.fields.nextReceive.offset) >>> 2]!;
   }
 }
 
