@@ -63,6 +63,8 @@ export class FrontEnd {
   private readonly device: FrontEndDevice;
   private readonly view: DataView;
   private connection: BackEndConnection | undefined;
+  /** Why the connection ended, when not by us. */
+  private lost: Error | undefined;
   private listener: Fd | undefined;
   private negotiated: Negotiated | undefined;
   private running = false;
@@ -99,9 +101,11 @@ export class FrontEnd {
     const connection = new BackEndConnection(fd, reactor, path, timeoutMs);
     connection.onLost = (error) => {
       this.connection = undefined;
+      this.lost = error;
       this.onLost(error);
     };
     this.connection = connection;
+    this.lost = undefined;
     this.memoryKnown = false;
     try {
       this.negotiated = await this.play(script === "dpdk" ? dpdkConnect(this.device) : qemuConnect(this.device));
@@ -244,7 +248,9 @@ export class FrontEnd {
   }
 
   private exchange(request: Parameters<BackEndConnection["exchange"]>[0]): ReturnType<BackEndConnection["exchange"]> {
-    if (!this.connection) return Promise.reject(new Error(`no switch is connected at ${this.options.path}`));
+    if (!this.connection) {
+      return Promise.reject(this.lost ?? new Error(`no switch is connected at ${this.options.path}`));
+    }
     return this.connection.exchange(request);
   }
 }

@@ -206,7 +206,7 @@ export class LoadGuest {
 
   /**
    * Blocks this thread until something is received, `wake` is called, or the time is over; with `room` also until sent
-   * frames come back. Does not block when there is something already. Milliseconds.
+   * frames come back. Does not block when there is something already, and may return early. Milliseconds.
    */
   wait(timeoutMs: number, room = false): void {
     if (this.arm(room)) return;
