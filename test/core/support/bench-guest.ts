@@ -33,6 +33,8 @@ export interface GuestOptions {
   rxBufferBytes?: number;
   /** Receive buffers given at start; default as many as fit the ring. */
   rxBuffers?: number;
+  /** The worker of pair 0; the next pairs go to the next workers. Default 0. */
+  firstWorker?: number;
   /** Where the avail and used indices of all rings stand when they start; default 0. */
   firstIndex?: number;
 }
@@ -110,12 +112,12 @@ export class TestGuest {
     );
   }
 
-  /** Starts a queue where its ring lies. Pair i is served by worker i, as far as there are workers. */
+  /** Starts a queue where its ring lies. */
   async startQueue(index: number, nextAvail = this.options.firstIndex ?? 0, callFd = 1): Promise<void> {
     const { desc, avail, used } = this.driver(index).ring;
     const { at } = this.memory;
     const ring = { size: this.size, desc: at(desc), avail: at(avail), used: at(used), nextAvail };
-    const worker = (index >> 1) % this.sw.bridge.workers.length;
+    const worker = ((this.options.firstWorker ?? 0) + (index >> 1)) % this.sw.bridge.workers.length;
     await this.sw.bridge.startQueue(this.port, index, ring, { callFd, enabled: true, worker });
   }
 
