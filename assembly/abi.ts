@@ -146,7 +146,8 @@ export class Worker {
   /** Second results of a chain walk: bytes found, and the descriptor at which it failed. */
   chainBytes: u32 = 0;
   chainDescriptor: u32 = 0;
-  pad9: u32 = 0;
+  /** Groups in use of the burst in hand. */
+  groups: u32 = 0;
   frames: u64 = 0;
   polls: u64 = 0;
   parks: u64 = 0;
@@ -198,8 +199,9 @@ export class Segment {
 /** One frame of the burst in hand, without its virtio_net header. */
 @unmanaged
 export class Frame {
-  /** First segment number and count; segments hold payload only. */
-  segment: u32 = 0;
+  /** Where it lies: its offset when it is in one piece, else its first entry in the worker's txSegmentTable. */
+  at: u32 = 0;
+  /** Pieces it is in: segments. */
   segments: u32 = 0;
   /** Payload bytes; 0 for a frame already dropped. */
   length: u32 = 0;
@@ -220,13 +222,14 @@ export class Group {
   count: u32 = 0;
 }
 
-/** Where a frame will be copied to: receive buffers reserved for it. */
+/** Where a frame will be copied to: receive buffers reserved for it, header room included. */
 @unmanaged
 export class Placement {
   /** Frame number in the burst. */
   frame: u32 = 0;
-  /** First segment number and count of the receive buffers, header room included. */
-  segment: u32 = 0;
+  /** Its offset when the room is in one piece, else its first entry in the worker's rxSegmentTable. */
+  at: u32 = 0;
+  /** Pieces it is in: segments. */
   segments: u32 = 0;
   /** Chains used (num_buffers). */
   buffers: u32 = 0;

@@ -8,7 +8,7 @@
 //
 // The order of the frames between two ports is kept: a flooded frame first lets all frames before it go.
 
-import { BURST, Core, Fdb, Frame, Group, Port, Queue, Segment, Worker } from "../abi";
+import { BURST, Core, Fdb, Frame, Group, Port, Queue, Worker } from "../abi";
 import { gather } from "../memory/copy";
 import { ETHERNET_HEADER, isGroup, isReserved, MAC_MASK } from "../net/ethernet";
 import { DROP_BAD_SOURCE, DROP_HAIRPIN, DROP_NO_PORT, DROP_PORT_DOWN, DROP_RESERVED } from "../spec/status";
@@ -35,38 +35,35 @@ export function serve(core: Core, worker: Worker, queue: Queue, now: u32): u32 {
 /** The MAC addresses of all frames, before any is acted upon: the misses of a burst are paid at once. */
 function readAddresses(worker: Worker, count: u32): void {
   let at: usize = worker.frameTable;
-  const segments: usize = worker.txSegmentTable;
   for (let i: u32 = 0; i < count; ++i, at += offsetof<Frame>()) {
     const frame = changetype<Frame>(at);
     if (frame.length == 0) continue;
-    const list = segments + frame.segment * offsetof<Segment>();
-    let bytes: usize = changetype<Segment>(list).offset;
-    if (changetype<Segment>(list).length < ETHERNET_HEADER) {
+    let bytes: usize = frame.at;
+    if (frame.segments != 1) {
       bytes = worker.headerScratch;
-      gather(bytes, list, ETHERNET_HEADER);
+      gather(bytes, frame.at, ETHERNET_HEADER);
     }
     frame.destination = load<u64>(bytes) & MAC_MASK;
     frame.source = load<u64>(bytes, 6) & MAC_MASK;
   }
 }
 
+/**
+ * Learns the sources and sorts the frames into groups, which are delivered as the burst ends. Frames of one flow come
+ * in trains: the group of the frame before is kept, and only a change of address asks the FDB.
+ */
 function forward(core: Core, worker: Worker, queue: Queue, count: u32, now: u32): void {
   const fdb = changetype<Fdb>(core.fdb);
-  const ports: usize = core.ports;
   const self = changetype<Port>(queue.port).id;
-  const frames: usize = worker.frameTable;
-  const groupOf: usize = worker.groupOf;
-  const groupTable: usize = worker.groupTable;
-  // The last group is the flood's; groups of ports are numbered from 0.
-  const flood = changetype<Group>(groupTable + (BURST - 1) * offsetof<Group>());
-  flood.count = 0;
-  let groups: u32 = 0;
+  let at: usize = worker.frameTable;
   let lastSource = NO_ADDRESS;
   let lastDestination = NO_ADDRESS;
-  let lastPort: u32 = UNKNOWN_PORT;
+  let group: usize = 0;
+  worker.groups = 0;
+  floodOf(worker).count = 0;
 
-  for (let i: u32 = 0; i < count; ++i) {
-    const frame = changetype<Frame>(frames + i * offsetof<Frame>());
+  for (let i: u32 = 0; i < count; ++i, at += offsetof<Frame>()) {
+    const frame = changetype<Frame>(at);
     if (frame.length == 0) continue;
     const source = frame.source;
     if (source != lastSource) {
@@ -76,63 +73,70 @@ function forward(core: Core, worker: Worker, queue: Queue, count: u32, now: u32)
       }
       if (learn(fdb, source, self, now)) {
         trace(worker, TRACE_LEARN, queue.port, <u32>source, <u32>(source >> 32));
-        lastDestination = NO_ADDRESS; // what was learned may be what comes next
+        group = 0; // what was learned may be where the next frame goes
       }
       lastSource = source;
     }
-
     const destination = frame.destination;
-    if (destination != lastDestination) {
+    if (destination != lastDestination || group == 0) {
       lastDestination = destination;
-      if (isGroup(destination)) {
-        if (isReserved(destination)) {
-          countDrop(queue, DROP_RESERVED, 1);
-          lastDestination = NO_ADDRESS;
-          continue;
-        }
-        lastPort = UNKNOWN_PORT;
-      } else {
-        lastPort = lookup(fdb, destination);
-      }
+      group = groupFor(core, worker, queue, destination);
+      if (group == 0) continue;
     }
-
-    if (lastPort == UNKNOWN_PORT) {
-      if (groups > 0) {
-        deliverGroups(worker, queue, groups);
-        groups = 0;
-      }
-      trace(worker, TRACE_FORWARD, 0, i, 0);
-      append(worker, flood, i);
-      continue;
-    }
-    if (lastPort == self) {
-      countDrop(queue, DROP_HAIRPIN, 1);
-      continue;
-    }
-    if (flood.count > 0) deliverFlood(core, worker, queue, flood);
-    const slot = groupOf + lastPort;
-    let number = <u32>load<u8>(slot);
-    if (number == 0) {
-      const port = atomic.load<u32>(ports + (lastPort << 2));
-      if (port == 0) {
-        countDrop(queue, DROP_PORT_DOWN, 1);
-        continue;
-      }
-      if (groups == BURST - 1) {
-        deliverGroups(worker, queue, groups);
-        groups = 0;
-      }
-      const group = changetype<Group>(groupTable + groups * offsetof<Group>());
-      group.port = port;
-      group.count = 0;
-      number = ++groups;
-      store<u8>(slot, <u8>number);
-    }
-    trace(worker, TRACE_FORWARD, lastPort, i, 0);
-    append(worker, changetype<Group>(groupTable + (number - 1) * offsetof<Group>()), i);
+    trace(worker, TRACE_FORWARD, group, i, 0);
+    append(worker, changetype<Group>(group), i);
   }
-  if (groups > 0) deliverGroups(worker, queue, groups);
-  if (flood.count > 0) deliverFlood(core, worker, queue, flood);
+  deliverGroups(worker, queue);
+  deliverFlood(core, worker, queue);
+}
+
+/** The group of frames to an address, or 0 when such a frame goes nowhere: then it has been counted. */
+function groupFor(core: Core, worker: Worker, queue: Queue, destination: u64): usize {
+  let port = UNKNOWN_PORT;
+  if (!isGroup(destination)) {
+    port = lookup(changetype<Fdb>(core.fdb), destination);
+  } else if (isReserved(destination)) {
+    countDrop(queue, DROP_RESERVED, 1);
+    return 0;
+  }
+  if (port == UNKNOWN_PORT) {
+    deliverGroups(worker, queue);
+    return changetype<usize>(floodOf(worker));
+  }
+  if (port == changetype<Port>(queue.port).id) {
+    countDrop(queue, DROP_HAIRPIN, 1);
+    return 0;
+  }
+  deliverFlood(core, worker, queue);
+  const slot: usize = worker.groupOf + port;
+  let number = <u32>load<u8>(slot);
+  if (number == 0) {
+    const pointer = atomic.load<u32>(core.ports + (port << 2));
+    if (pointer == 0) {
+      countDrop(queue, DROP_PORT_DOWN, 1);
+      return 0;
+    }
+    if (worker.groups == BURST - 1) deliverGroups(worker, queue);
+    number = ++worker.groups;
+    store<u8>(slot, <u8>number);
+    const group = changetype<Group>(groupAt(worker, number - 1));
+    group.port = pointer;
+    group.count = 0;
+  }
+  return groupAt(worker, number - 1);
+}
+
+/** @inline */
+function groupAt(worker: Worker, number: u32): usize {
+  return worker.groupTable + number * offsetof<Group>();
+}
+
+/**
+ * The last group of the table is the flood's. While it has frames no other group has: order is kept.
+ * @inline
+ */
+function floodOf(worker: Worker): Group {
+  return changetype<Group>(groupAt(worker, BURST - 1));
 }
 
 /** @inline */
@@ -143,19 +147,22 @@ function append(worker: Worker, group: Group, number: u32): void {
   group.count += 1;
 }
 
-function deliverGroups(worker: Worker, queue: Queue, groups: u32): void {
-  for (let i: u32 = 0; i < groups; ++i) {
-    const group = changetype<Group>(worker.groupTable + i * offsetof<Group>());
+function deliverGroups(worker: Worker, queue: Queue): void {
+  for (let i: u32 = 0, groups = worker.groups; i < groups; ++i) {
+    const group = changetype<Group>(groupAt(worker, i));
     const port = changetype<Port>(group.port);
     store<u8>(worker.groupOf + port.id, 0);
     const receiveq = steer(worker, queue, port);
     if (receiveq == 0) countDrop(queue, DROP_PORT_DOWN, group.count);
     else enqueue(worker, queue, changetype<Queue>(receiveq), group);
   }
+  worker.groups = 0;
 }
 
 /** A copy to every port that has a running receiveq, except the one the frames came from. */
-function deliverFlood(core: Core, worker: Worker, queue: Queue, group: Group): void {
+function deliverFlood(core: Core, worker: Worker, queue: Queue): void {
+  const group = floodOf(worker);
+  if (group.count == 0) return;
   const list: usize = atomic.load<u32>(changetype<usize>(core), offsetof<Core>("floodList"));
   let copies: u32 = 0;
   let item = list + 4;

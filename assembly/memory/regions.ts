@@ -4,7 +4,7 @@
 // in linear memory. What leaves here are offsets that are safe for the length given: everything behind this file
 // works with offsets and never sees a guest address.
 
-import { Region } from "../abi";
+import { Region, Segment } from "../abi";
 
 /**
  * Bytes that can be reached from `address` on in the region that holds it; the offset is `offsetIn`. 0: no region.
@@ -32,4 +32,13 @@ export function translate(regions: usize, address: u64, length: u32): u32 {
   const start = address - region.guestAddress;
   if (<u64>length > region.size - start) return 0;
   return region.window + <u32>start;
+}
+
+/** The region in whose window a checked segment lies. */
+export function regionAround(regions: usize, segment: Segment): Region {
+  let entry = regions + 8;
+  while (<u64>(segment.offset - changetype<Region>(entry).window) >= changetype<Region>(entry).size) {
+    entry += offsetof<Region>();
+  }
+  return changetype<Region>(entry);
 }

@@ -3,10 +3,10 @@
 // Nothing is written to a buffer before a frame has all the room it needs, so a frame is delivered whole or dropped
 // and counted; what was reserved for a dropped frame stays with the ring.
 
-import { CHAIN_SEGMENTS, Frame, Group, Placement, Port, Queue, Segment, SEGMENTS, Worker } from "../abi";
+import { CHAIN_SEGMENTS, Frame, Group, Placement, Port, Queue, SEGMENTS, Segment, Worker } from "../abi";
 import { countDrop } from "../bridge/stats";
 import { copy, copySegments } from "../memory/copy";
-import { translate } from "../memory/regions";
+import { regionAround } from "../memory/regions";
 import { writeHeader, writeHeaderSegments } from "../net/header";
 import {
   DROP_NO_RX_BUFFER,
@@ -36,17 +36,26 @@ export function enqueue(worker: Worker, source: Queue, queue: Queue, group: Grou
 }
 
 function deliver(worker: Worker, queue: Queue, group: Group): void {
-  const regions = atomic.load<u32>(queue.port, offsetof<Port>("regions"));
+  const regions: usize = atomic.load<u32>(queue.port, offsetof<Port>("regions"));
   const frames: usize = worker.frameTable;
   const placements: usize = worker.placements;
-  const segments: usize = worker.rxSegmentTable;
   const size = queue.size;
+  const mask = size - 1;
+  const desc: usize = queue.desc;
+  const avail: usize = queue.avail;
+  const usedRing: usize = queue.used;
+  const nextAvail = queue.nextAvail;
+  const nextUsed = queue.nextUsed;
   const header = queue.headerSize;
   const available = pending(queue);
+  // The region that held the buffer before is tried first: guests take their buffers from one place.
+  let start: u64 = 0;
+  let length: u64 = 0;
+  let window: u32 = 0;
 
-  let taken: u32 = 0; // chains, since the last publish
+  let taken: u32 = 0; // chains
   let placed: u32 = 0; // frames, since the last copy
-  let frames_: u32 = 0;
+  let delivered: u32 = 0;
   let bytes: u64 = 0;
   worker.rxSegments = 0;
 
@@ -54,77 +63,59 @@ function deliver(worker: Worker, queue: Queue, group: Group): void {
   for (let left = group.count; left > 0; --left) {
     const frame = changetype<Frame>(frames + number * offsetof<Frame>());
     const need = frame.length + header;
-    if (worker.rxSegments + CHAIN_SEGMENTS > SEGMENTS) {
-      copyPlaced(worker, queue, placed);
-      placed = 0;
-      worker.rxSegments = 0;
-    }
     const placement = changetype<Placement>(placements + placed * offsetof<Placement>());
-    const firstSegment = worker.rxSegments;
-    const firstTaken = taken;
-    let room: u32 = 0;
-    let cause: i32 = -1;
-
-    while (room < need) {
-      if (taken >= available) {
-        // None to be had, or none to be believed: `pending` has just found the avail index bad.
-        cause = queue.status == QUEUE_OK ? DROP_NO_RX_BUFFER : DROP_RX_CHAIN_BAD;
-        break;
+    // By far the most common buffer is one descriptor with room for all, in the same region as the one before.
+    let simple = false;
+    if (taken < available) {
+      const head = headAt(avail, mask, nextAvail + taken);
+      if (head < size) {
+        const entry: usize = desc + (head << 4);
+        const inRegion = load<u64>(entry) - start;
+        const rest = load<u64>(entry, 8);
+        const room = <u32>rest;
+        const flags = <u32>(rest >> 32) & (VIRTQ_DESC_F_NEXT | VIRTQ_DESC_F_WRITE | VIRTQ_DESC_F_INDIRECT);
+        if (flags == VIRTQ_DESC_F_WRITE && room >= need && inRegion < length && room <= length - inRegion) {
+          placement.at = window + <u32>inRegion;
+          placement.segments = 1;
+          placement.buffers = 1;
+          writeUsed(usedRing, mask, nextUsed + taken, head, need);
+          ++taken;
+          simple = true;
+        }
       }
-      const head = headAt(queue, taken);
-      if (head >= size) {
-        fail(queue, QUEUE_BAD_HEAD, head);
-        cause = DROP_RX_CHAIN_BAD;
-        break;
+    }
+    if (!simple) {
+      if (worker.rxSegments + CHAIN_SEGMENTS > SEGMENTS) {
+        copyPlaced(worker, queue, placed);
+        placed = 0;
+        worker.rxSegments = 0;
       }
-      const fault = receiveChain(worker, queue, regions, head, need - room);
-      if (fault != 0) {
-        cause = DROP_RX_CHAIN_BAD;
-        if (fault < FAULT_DROP) {
-          fail(queue, fault, worker.chainDescriptor);
+      const target = changetype<Placement>(placements + placed * offsetof<Placement>());
+      const first = worker.rxSegments;
+      const cause = reserve(worker, queue, regions, target, taken, available, need);
+      if (cause >= 0) {
+        countDrop(queue, cause, 1);
+        if (queue.status != QUEUE_OK) {
+          // The ring broke: what was reserved before stands, the rest of the group cannot be delivered.
+          if (left > 1) countDrop(queue, DROP_RX_CHAIN_BAD, left - 1);
           break;
         }
-        // Given back unused, with the buffers that came before it for this frame: order is kept, the ring goes on.
-        for (let ahead = firstTaken; ahead < taken; ++ahead)
-          writeUsed(queue, ahead, headAt(queue, ahead) & (size - 1), 0);
-        writeUsed(queue, taken, head, 0);
-        ++taken;
-        break;
+        // Bad chains are given back with nothing in them; buffers that were only too few stay with the ring.
+        taken += target.buffers;
+        number = frame.next;
+        continue;
       }
-      const filled = min(worker.chainBytes, need - room);
-      writeUsed(queue, taken, head, filled);
-      ++taken;
-      room += filled;
-      if (room < need && !queue.mergeable) {
-        cause = DROP_RX_BUFFER_TOO_SMALL;
-        break;
-      }
-      if (room < need && worker.rxSegments - firstSegment >= CHAIN_SEGMENTS) {
-        cause = DROP_RX_BUFFER_TOO_SMALL;
-        break;
-      }
+      taken += target.buffers;
+      const region = regionAround(regions, changetype<Segment>(worker.rxSegmentTable + first * offsetof<Segment>()));
+      start = region.guestAddress;
+      length = region.size;
+      window = region.window;
     }
-
-    if (cause < 0) {
-      placement.frame = number;
-      placement.segment = firstSegment;
-      placement.segments = worker.rxSegments - firstSegment;
-      placement.buffers = taken - firstTaken;
-      ++placed;
-      ++frames_;
-      bytes += frame.length;
-      trace(worker, TRACE_ENQUEUE, changetype<usize>(queue), number, taken - firstTaken);
-    } else {
-      worker.rxSegments = firstSegment;
-      if (cause != DROP_RX_CHAIN_BAD) taken = firstTaken;
-      countDrop(queue, cause, 1);
-      if (queue.status != QUEUE_OK) {
-        // The ring broke: what was reserved before stands, the rest of the group cannot be delivered.
-        taken = firstTaken;
-        if (left > 1) countDrop(queue, DROP_RX_CHAIN_BAD, left - 1);
-        break;
-      }
-    }
+    changetype<Placement>(placements + placed * offsetof<Placement>()).frame = number;
+    ++placed;
+    ++delivered;
+    bytes += frame.length;
+    trace(worker, TRACE_ENQUEUE, changetype<usize>(queue), number, taken);
     number = frame.next;
   }
 
@@ -133,56 +124,103 @@ function deliver(worker: Worker, queue: Queue, group: Group): void {
     publish(queue, taken);
     requestCall(worker, queue);
   }
-  queue.frames += frames_;
+  queue.frames += delivered;
   queue.bytes += bytes;
 }
 
 /**
- * One receive buffer, as far as `need` bytes. The chain of one descriptor in the first region has a short way.
- * @inline
+ * Room of `need` bytes from the chains behind the `taken` ones, of any shape, several of them where buffers may be
+ * merged. Returns -1, or the DROP_* cause for which the frame gets none; `placement.buffers` chains are used up.
  */
-function receiveChain(worker: Worker, queue: Queue, regions: usize, head: u32, need: u32): u32 {
-  const entry: usize = queue.desc + (head << 4);
-  const address = load<u64>(entry);
-  const rest = load<u64>(entry, 8);
-  const length = <u32>rest;
-  const flags = <u32>(rest >> 32) & (VIRTQ_DESC_F_NEXT | VIRTQ_DESC_F_WRITE | VIRTQ_DESC_F_INDIRECT);
-  if (flags == VIRTQ_DESC_F_WRITE && length >= need) {
-    const offset = translate(regions, address, length);
-    if (offset != 0) {
-      const count = worker.rxSegments;
-      const segment = changetype<Segment>(worker.rxSegmentTable + count * offsetof<Segment>());
-      segment.offset = offset;
-      segment.length = length;
-      worker.rxSegments = count + 1;
-      worker.chainBytes = length;
-      return 0;
+function reserve(
+  worker: Worker,
+  queue: Queue,
+  regions: usize,
+  placement: Placement,
+  taken: u32,
+  available: u32,
+  need: u32,
+): i32 {
+  const mask = queue.size - 1;
+  const first = worker.rxSegments;
+  let buffers: u32 = 0;
+  let room: u32 = 0;
+  placement.buffers = 0;
+  while (room < need) {
+    if (taken + buffers >= available) {
+      worker.rxSegments = first;
+      // None to be had, or none to be believed: `pending` has just found the avail index bad.
+      return queue.status == QUEUE_OK ? DROP_NO_RX_BUFFER : DROP_RX_CHAIN_BAD;
+    }
+    const head = headAt(queue.avail, mask, queue.nextAvail + taken + buffers);
+    if (head > mask) {
+      fail(queue, QUEUE_BAD_HEAD, head);
+      return DROP_RX_CHAIN_BAD;
+    }
+    const fault = writableChain(worker, queue, regions, head, need - room);
+    if (fault != 0) {
+      worker.rxSegments = first;
+      if (fault < FAULT_DROP) {
+        fail(queue, fault, worker.chainDescriptor);
+        return DROP_RX_CHAIN_BAD;
+      }
+      // Given back unused, with the buffers that came before it for this frame: order is kept, the ring goes on.
+      writeUsed(queue.used, mask, queue.nextUsed + taken + buffers, head, 0);
+      for (let i: u32 = 0; i < buffers; ++i) {
+        const slot = queue.used + (((queue.nextUsed + taken + i) & mask) << 3);
+        store<u32>(slot, 0, 8);
+      }
+      placement.buffers = buffers + 1;
+      return DROP_RX_CHAIN_BAD;
+    }
+    const filled = min(worker.chainBytes, need - room);
+    writeUsed(queue.used, mask, queue.nextUsed + taken + buffers, head, filled);
+    ++buffers;
+    room += filled;
+    if (room < need && (!queue.mergeable || worker.rxSegments - first >= CHAIN_SEGMENTS)) {
+      worker.rxSegments = first;
+      return DROP_RX_BUFFER_TOO_SMALL;
     }
   }
-  return writableChain(worker, queue, regions, head, need);
+  placement.buffers = buffers;
+  placement.segments = worker.rxSegments - first;
+  const segments: usize = worker.rxSegmentTable + first * offsetof<Segment>();
+  placement.at = placement.segments == 1 ? changetype<Segment>(segments).offset : <u32>segments;
+  return -1;
 }
 
 /** The copies of all placed frames, in one pass, so that their cache misses overlap. */
 function copyPlaced(worker: Worker, queue: Queue, count: u32): void {
   const header = queue.headerSize;
-  for (let i: u32 = 0; i < count; ++i) {
-    const placement = changetype<Placement>(worker.placements + i * offsetof<Placement>());
-    const frame = changetype<Frame>(worker.frameTable + placement.frame * offsetof<Frame>());
-    const from = worker.txSegmentTable + frame.segment * offsetof<Segment>();
-    const to = worker.rxSegmentTable + placement.segment * offsetof<Segment>();
-    const length = frame.length;
-    if (placement.segments == 1) {
-      const target = changetype<Segment>(to).offset;
-      writeHeader(target, header, placement.buffers);
-      if (frame.segments == 1) {
-        copy(target + header, changetype<Segment>(from).offset, length);
-        continue;
-      }
+  const frames: usize = worker.frameTable;
+  let at: usize = worker.placements;
+  for (let i: u32 = 0; i < count; ++i, at += offsetof<Placement>()) {
+    const placement = changetype<Placement>(at);
+    const frame = changetype<Frame>(frames + placement.frame * offsetof<Frame>());
+    if (placement.segments == 1 && frame.segments == 1) {
+      const to: usize = placement.at;
+      writeHeader(to, header, placement.buffers);
+      copy(to + header, frame.at, frame.length);
     } else {
-      writeHeaderSegments(worker, to, header, placement.buffers);
+      copyInPieces(worker, frame, placement, header);
     }
-    copySegments(to, header, from, length);
   }
+}
+
+/** The same where one side is in several pieces: both are made lists of segments. */
+function copyInPieces(worker: Worker, frame: Frame, placement: Placement, header: u32): void {
+  const from: usize = frame.segments == 1 ? onePiece(worker.headerScratch + 32, frame.at, frame.length) : frame.at;
+  const to: usize =
+    placement.segments == 1 ? onePiece(worker.headerScratch + 40, placement.at, header + frame.length) : placement.at;
+  writeHeaderSegments(worker, to, header, placement.buffers);
+  copySegments(to, header, from, frame.length);
+}
+
+/** A list of one segment, written at `list`. */
+function onePiece(list: usize, offset: u32, length: u32): usize {
+  changetype<Segment>(list).offset = offset;
+  changetype<Segment>(list).length = length;
+  return list;
 }
 
 /** Only where several workers may reach one receiveq; whoever holds it is within one burst of letting go. */

@@ -19,21 +19,20 @@ export function pending(queue: Queue): u32 {
 }
 
 /**
- * Head of the chain `ahead` entries after the next one; the guest wrote it, so it may be out of range.
+ * Head of the chain at a free-running avail index; the guest wrote it, so it may be out of range.
+ * The hot loops keep the ring's place and mask in locals: a field of the queue would be read again for every frame.
  * @inline
  */
-export function headAt(queue: Queue, ahead: u32): u32 {
-  return load<u16>(queue.avail + 4 + (((queue.nextAvail + ahead) & (queue.size - 1)) << 1));
+export function headAt(avail: usize, mask: u32, index: u32): u32 {
+  return load<u16>(avail + ((index & mask) << 1), 4);
 }
 
 /**
- * Writes the used element `ahead` entries after the next one: chain `head` came back with `length` bytes written.
+ * Writes the used element at a free-running used index: chain `head` came back with `length` bytes written.
  * @inline
  */
-export function writeUsed(queue: Queue, ahead: u32, head: u32, length: u32): void {
-  const slot = queue.used + 4 + (((queue.nextUsed + ahead) & (queue.size - 1)) << 3);
-  store<u32>(slot, head);
-  store<u32>(slot, length, 4);
+export function writeUsed(used: usize, mask: u32, index: u32, head: u32, length: u32): void {
+  store<u64>(used + ((index & mask) << 3), ((<u64>length) << 32) | head, 4);
 }
 
 /**
