@@ -54,7 +54,7 @@ function deliver(worker: Worker, queue: Queue, group: Group): void {
   let window: u32 = 0;
 
   let taken: u32 = 0; // chains
-  let placed: u32 = 0; // frames, since the last copy
+  let next = placements; // where the next frame is placed; those before it wait for the copy
   let delivered: u32 = 0;
   let bytes: u64 = 0;
   worker.rxSegments = 0;
@@ -63,12 +63,12 @@ function deliver(worker: Worker, queue: Queue, group: Group): void {
   for (let left = group.count; left > 0; --left) {
     const frame = changetype<Frame>(frames + number * offsetof<Frame>());
     const need = frame.length + header;
-    const placement = changetype<Placement>(placements + placed * offsetof<Placement>());
-    // By far the most common buffer is one descriptor with room for all, in the same region as the one before.
-    let simple = false;
+    let placement = changetype<Placement>(next);
+    let placed = false;
     if (taken < available) {
       const head = headAt(avail, mask, nextAvail + taken);
       if (head < size) {
+        // By far the most common buffer is one descriptor with room for all, in the same region as the one before.
         const entry: usize = desc + (head << 4);
         const inRegion = load<u64>(entry) - start;
         const rest = load<u64>(entry, 8);
@@ -80,19 +80,21 @@ function deliver(worker: Worker, queue: Queue, group: Group): void {
           placement.buffers = 1;
           writeUsed(usedRing, mask, nextUsed + taken, head, need);
           ++taken;
-          simple = true;
+          placed = true;
         }
       }
     }
-    if (!simple) {
+    if (!placed) {
       if (worker.rxSegments + CHAIN_SEGMENTS > SEGMENTS) {
-        copyPlaced(worker, queue, placed);
-        placed = 0;
+        copyPlaced(worker, queue, next);
+        next = placements;
+        placement = changetype<Placement>(next);
         worker.rxSegments = 0;
       }
-      const target = changetype<Placement>(placements + placed * offsetof<Placement>());
       const first = worker.rxSegments;
-      const cause = reserve(worker, queue, regions, target, taken, available, need);
+      const cause = reserve(worker, queue, regions, placement, taken, available, need);
+      // Bad chains are given back with nothing in them; buffers that were only too few stay with the ring.
+      taken += placement.buffers;
       if (cause >= 0) {
         countDrop(queue, cause, 1);
         if (queue.status != QUEUE_OK) {
@@ -100,26 +102,23 @@ function deliver(worker: Worker, queue: Queue, group: Group): void {
           if (left > 1) countDrop(queue, DROP_RX_CHAIN_BAD, left - 1);
           break;
         }
-        // Bad chains are given back with nothing in them; buffers that were only too few stay with the ring.
-        taken += target.buffers;
         number = frame.next;
         continue;
       }
-      taken += target.buffers;
       const region = regionAround(regions, changetype<Segment>(worker.rxSegmentTable + first * offsetof<Segment>()));
       start = region.guestAddress;
       length = region.size;
       window = region.window;
     }
-    changetype<Placement>(placements + placed * offsetof<Placement>()).frame = number;
-    ++placed;
+    placement.frame = number;
+    next += offsetof<Placement>();
     ++delivered;
     bytes += frame.length;
     trace(worker, TRACE_ENQUEUE, changetype<usize>(queue), number, taken);
     number = frame.next;
   }
 
-  copyPlaced(worker, queue, placed);
+  copyPlaced(worker, queue, next);
   if (taken > 0) {
     publish(queue, taken);
     requestCall(worker, queue);
@@ -189,12 +188,11 @@ function reserve(
   return -1;
 }
 
-/** The copies of all placed frames, in one pass, so that their cache misses overlap. */
-function copyPlaced(worker: Worker, queue: Queue, count: u32): void {
+/** The copies of all frames placed before `end`, in one pass, so that their cache misses overlap. */
+function copyPlaced(worker: Worker, queue: Queue, end: usize): void {
   const header = queue.headerSize;
   const frames: usize = worker.frameTable;
-  let at: usize = worker.placements;
-  for (let i: u32 = 0; i < count; ++i, at += offsetof<Placement>()) {
+  for (let at: usize = worker.placements; at < end; at += offsetof<Placement>()) {
     const placement = changetype<Placement>(at);
     const frame = changetype<Frame>(frames + placement.frame * offsetof<Frame>());
     if (placement.segments == 1 && frame.segments == 1) {
