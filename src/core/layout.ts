@@ -49,7 +49,7 @@ export const FdbEntry = {
 export const Frame = {
   size: 32,
   fields: {
-    segment: { offset: 0, type: "u32" },
+    at: { offset: 0, type: "u32" },
     segments: { offset: 4, type: "u32" },
     length: { offset: 8, type: "u32" },
     next: { offset: 12, type: "u32" },
@@ -72,7 +72,7 @@ export const Placement = {
   size: 16,
   fields: {
     frame: { offset: 0, type: "u32" },
-    segment: { offset: 4, type: "u32" },
+    at: { offset: 4, type: "u32" },
     segments: { offset: 8, type: "u32" },
     buffers: { offset: 12, type: "u32" },
   },
@@ -160,6 +160,7 @@ export const Worker = {
     rxSegments: { offset: 80, type: "u32" },
     chainBytes: { offset: 84, type: "u32" },
     chainDescriptor: { offset: 88, type: "u32" },
+    groups: { offset: 92, type: "u32" },
     frames: { offset: 96, type: "u64" },
     polls: { offset: 104, type: "u64" },
     parks: { offset: 112, type: "u64" },
