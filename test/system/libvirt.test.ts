@@ -11,105 +11,96 @@ import { progress, scratch, waitFor } from "./lib/process.js";
 import { fill, libvirtSnippet } from "./lib/readme.js";
 import { type RunningSwitch, socketPort, startSwitch } from "./lib/switch.js";
 
+// libvirt goes with the QEMU of its release: an older libvirt cannot drive a newer QEMU.
+const emulator = qemuFiles["7.2"] ?? qemuFiles["10"];
+// QEMU 7.2 crashes under TCG when the guest uses MSI-X on a vhost-user NIC, also on one that is attached later.
+const interrupts = qemuFiles["7.2"] === undefined ? "" : "pci=nomsi ";
 const kernelWords = "console=ttyS0 quiet panic=-1 no_timer_check mitigations=off random.trust_cpu=on ipv6.disable=1";
 
-/** Takes MSI-X from the NIC, with which QEMU 7.2 crashes under TCG; the interface element has no word for it. */
-const withoutMsix = `<qemu:override>
-    <qemu:device alias='net0'>
-      <qemu:frontend><qemu:property name='vectors' type='unsigned' value='0'/></qemu:frontend>
-    </qemu:device>
-  </qemu:override>`;
+describeNeeding(["switch", "libvirt", "qemu"], "two libvirt domains", () => {
+  const domains = (["client", "server"] as const).map((mode, index) => ({
+    mode,
+    name: mode,
+    mac: `52:54:00:00:06:0${index + 1}`,
+    ip: `10.0.6.${index + 1}`,
+    port: socketPort(mode, mode === "client" ? "listen" : "connect"),
+  }));
+  type Domain = (typeof domains)[number];
+  const [client, server] = domains as [Domain, Domain];
+  const ports = domains.map(({ port }) => port.name);
+  const channels: Channel[] = [];
+  let bridge: RunningSwitch;
+  let libvirt: Libvirt;
 
-for (const [qemu, title, more] of [
-  ["7.2", "two libvirt domains, QEMU 7.2 without MSI-X", withoutMsix],
-  ["10", "two libvirt domains, QEMU 10 with MSI-X", ""],
-] as const) {
-  describeNeeding(["switch", "libvirt", `qemu-${qemu}`], title, () => {
-    const domains = (["client", "server"] as const).map((mode, index) => ({
-      mode,
-      name: `${mode}${qemu}`,
-      mac: `52:54:00:00:06:0${index + 1}`,
-      ip: `10.0.6.${index + 1}`,
-      port: socketPort(`${mode}${qemu}`, mode === "client" ? "listen" : "connect"),
-    }));
-    type Domain = (typeof domains)[number];
-    const [client, server] = domains as [Domain, Domain];
-    const ports = domains.map(({ port }) => port.name);
-    const channels: Channel[] = [];
-    let bridge: RunningSwitch;
-    let libvirt: Libvirt;
-
-    const nic = ({ mode, mac, port }: Domain) =>
-      fill(libvirtSnippet().nic, {
-        "52:54:00:00:00:01": mac,
-        "/tmp/vm1.sock": xmlText(port.path),
-        "mode='client'": `mode='${mode}'`,
-      });
-
-    beforeAll(async () => {
-      bridge = await startSwitch(domains.map(({ port }) => port));
-      libvirt = await startLibvirt();
-      progress(`libvirt ${(await libvirt.virsh("version")).trim().replaceAll("\n", ", ")}`);
-    });
-    afterAll(async () => {
-      await libvirt?.daemon.end("SIGKILL");
-      await bridge?.kill();
+  const nic = ({ mode, mac, port }: Domain) =>
+    fill(libvirtSnippet().nic, {
+      "52:54:00:00:00:01": mac,
+      "/tmp/vm1.sock": xmlText(port.path),
+      "mode='client'": `mode='${mode}'`,
     });
 
-    test("both domains boot and their ports run", async () => {
-      for (const domain of domains) {
-        const channel = join(scratch, `${domain.name}-channel.sock`);
-        channels.push(await openChannel(domain.name, channel));
-        const xml = domainXml({
-          name: domain.name,
-          emulator: qemuFiles[qemu]!,
-          memoryMb: 160,
-          kernel: kernel!.image,
-          initrd: initramfs(kernel!, busyboxFile!),
-          append: `${kernelWords} rb.address=${domain.ip}/24`,
-          channel,
-          console: join(scratch, `${domain.name}-console.log`),
-          memory: libvirtSnippet().memory,
-          nic: nic(domain),
-          more,
-        });
-        await libvirt.virsh("define", libvirt.xmlFile(domain.name, xml));
-        await libvirt.virsh("start", domain.name);
-      }
-      for (const channel of channels) await channel.booted([libvirt.daemon]);
-      await bridge.waitForState("running", ports);
-    });
-
-    test("they reach each other through the switch", async () => {
-      expect(await channels[0]!.ping(server.ip, 20)).toBe(20);
-      expect(await channels[1]!.ping(client.ip, 20)).toBe(20);
-      const addresses = (await bridge.status()).ports.map(({ txFrames }) => txFrames >= 40);
-      expect(addresses).toEqual([true, true]);
-    });
-
-    test.each(domains)("the interface in mode $mode is taken out and put back", async (domain) => {
-      const channel = channels[domains.indexOf(domain)]!;
-      const [other, otherIp] = domain === client ? [channels[1]!, client.ip] : [channels[0]!, server.ip];
-      const file = libvirt.xmlFile(`${domain.name}-nic`, nic(domain));
-      await libvirt.virsh("detach-device", domain.name, file, "--live");
-      await channel.must("while [ -e /sys/class/net/eth0 ]; do usleep 50000; done");
-      await bridge.waitForState("waiting", [domain.port.name]);
-      const inDomain = async () => (await libvirt.virsh("domiflist", domain.name)).includes(domain.mac);
-      await waitFor(`libvirt to see the interface of ${domain.name} gone`, 30_000, async () => !(await inDomain()));
-
-      await libvirt.virsh("attach-device", domain.name, file, "--live");
-      await channel.must("until [ -e /sys/class/net/eth0 ]; do usleep 50000; done");
-      await channel.must(`ip address add ${domain.ip}/24 dev eth0 && ip link set eth0 up`);
-      await bridge.waitForState("running", [domain.port.name]);
-      expect(await other.ping(otherIp, 20)).toBe(20);
-      expect((await bridge.port(domain.port.name)).connections).toBe(2);
-    });
-
-    test("a destroyed domain leaves its port waiting", async () => {
-      for (const { name } of domains) await libvirt.virsh("destroy", name);
-      expect((await libvirt.virsh("list", "--name")).trim()).toBe("");
-      await bridge.waitForState("waiting", ports);
-      expect(await bridge.stop()).toBe("exited with status 0");
-    });
+  beforeAll(async () => {
+    bridge = await startSwitch(domains.map(({ port }) => port));
+    libvirt = await startLibvirt();
+    progress(`libvirt ${(await libvirt.virsh("version")).trim().replaceAll("\n", ", ")}`);
   });
-}
+  afterAll(async () => {
+    await libvirt?.daemon.end("SIGKILL");
+    await bridge?.kill();
+  });
+
+  test("both domains boot and their ports run", async () => {
+    for (const domain of domains) {
+      const channel = join(scratch, `${domain.name}-channel.sock`);
+      channels.push(await openChannel(domain.name, channel));
+      const xml = domainXml({
+        name: domain.name,
+        emulator: emulator!,
+        memoryMb: 160,
+        kernel: kernel!.image,
+        initrd: initramfs(kernel!, busyboxFile!),
+        append: `${kernelWords} ${interrupts}rb.address=${domain.ip}/24`,
+        channel,
+        console: join(scratch, `${domain.name}-console.log`),
+        memory: libvirtSnippet().memory,
+        nic: nic(domain),
+      });
+      await libvirt.virsh("define", libvirt.xmlFile(domain.name, xml));
+      await libvirt.virsh("start", domain.name);
+    }
+    for (const channel of channels) await channel.booted([libvirt.daemon]);
+    await bridge.waitForState("running", ports);
+  });
+
+  test("they reach each other through the switch", async () => {
+    expect(await channels[0]!.ping(server.ip, 20)).toBe(20);
+    expect(await channels[1]!.ping(client.ip, 20)).toBe(20);
+    const frames = (await bridge.status()).ports.map(({ txFrames }) => txFrames);
+    expect(Math.min(...frames)).toBeGreaterThanOrEqual(40);
+  });
+
+  test.each(domains)("the interface in mode $mode is taken out and put back", async (domain) => {
+    const channel = channels[domains.indexOf(domain)]!;
+    const [other, otherIp] = domain === client ? [channels[1]!, client.ip] : [channels[0]!, server.ip];
+    const file = libvirt.xmlFile(`${domain.name}-nic`, nic(domain));
+    await libvirt.virsh("detach-device", domain.name, file, "--live");
+    await channel.must("while [ -e /sys/class/net/eth0 ]; do usleep 50000; done");
+    await bridge.waitForState("waiting", [domain.port.name]);
+    const inDomain = async () => (await libvirt.virsh("domiflist", domain.name)).includes(domain.mac);
+    await waitFor(`libvirt to see the interface of ${domain.name} gone`, 30_000, async () => !(await inDomain()));
+
+    await libvirt.virsh("attach-device", domain.name, file, "--live");
+    await channel.must("until [ -e /sys/class/net/eth0 ]; do usleep 50000; done");
+    await channel.must(`ip address add ${domain.ip}/24 dev eth0 && ip link set eth0 up`);
+    await bridge.waitForState("running", [domain.port.name]);
+    expect(await other.ping(otherIp, 20)).toBe(20);
+    expect((await bridge.port(domain.port.name)).connections).toBe(2);
+  });
+
+  test("a destroyed domain leaves its port waiting", async () => {
+    for (const { name } of domains) await libvirt.virsh("destroy", name);
+    expect((await libvirt.virsh("list", "--name")).trim()).toBe("");
+    await bridge.waitForState("waiting", ports);
+    expect(await bridge.stop()).toBe("exited with status 0");
+  });
+});

@@ -91,15 +91,13 @@ export interface DomainOptions {
   memory: string;
   /** The vhostuser interface. */
   nic: string;
-  /** Elements after devices, such as a qemu:override. */
-  more: string;
 }
 
 /** A domain for TCG with direct kernel boot, one NIC, the command channel and nothing else. */
 export function domainXml(options: DomainOptions): string {
   const text = (key: "name" | "emulator" | "kernel" | "initrd" | "append" | "channel" | "console") =>
     xmlText(options[key]);
-  return `<domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
+  return `<domain type='qemu'>
   <name>${text("name")}</name>
   <memory unit='MiB'>${options.memoryMb}</memory>
   ${options.memory}
@@ -115,6 +113,10 @@ export function domainXml(options: DomainOptions): string {
     <emulator>${text("emulator")}</emulator>
     <controller type='usb' model='none'/>
     <memballoon model='none'/>
+    <!-- On bus 0, so that the guest sees it before the NIC: the channel's device has the number of this one. -->
+    <controller type='virtio-serial' ports='2'>
+      <address type='pci' domain='0x0000' bus='0x00' slot='0x02' function='0x0'/>
+    </controller>
     <serial type='file'><source path='${text("console")}' append='on'/></serial>
     <channel type='unix'>
       <source mode='connect' path='${text("channel")}'/>
@@ -122,7 +124,6 @@ export function domainXml(options: DomainOptions): string {
     </channel>
     ${options.nic}
   </devices>
-  ${options.more}
 </domain>
 `;
 }
