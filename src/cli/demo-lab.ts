@@ -77,7 +77,7 @@ export class DemoLab {
   }
 
   async sample(): Promise<LabSample> {
-    const reports = this.guests.map((guest) => guest.latest ?? guest.report());
+    const reports = this.guests.map((guest) => guest.sample());
     const [guests, status] = await Promise.all([Promise.all(reports), this.control.status()]);
     return { guests, status };
   }
@@ -88,7 +88,7 @@ export class DemoLab {
     const end = performance.now() + DRAIN_MS;
     let before = "";
     while (performance.now() < end) {
-      const reports = await Promise.all(this.guests.map((guest) => guest.report(({ sending }) => !sending)));
+      const reports = await Promise.all(this.guests.map((guest) => guest.report((report) => !report.sending)));
       const state = JSON.stringify(reports.map(({ counters }) => counters));
       const pending = reports.some(({ counters }) => counters.pending > 0);
       if (!pending && state === before) return;

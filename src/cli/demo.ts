@@ -78,6 +78,8 @@ async function measure(
     const now = await watched(lab.sample());
     const list = directions(lab.names, before, now);
     before = now;
+    // What is left of an interval that was cut short says little.
+    if (over) break;
     if (terminal) {
       const text = `${liveTable(list)}\n\n${explanation()}\n`;
       // Back to the top of the last picture, and clear from there.

@@ -89,6 +89,12 @@ export class GuestChild {
     this.tell({ kind: "pause" });
   }
 
+  /** The counters of now. Rejects when the guest fails first. */
+  sample(): Promise<CountersReport> {
+    this.tell({ kind: "report" });
+    return this.report();
+  }
+
   /** The next report that `wanted` agrees to. Rejects when the guest fails first. */
   report(wanted: (report: CountersReport) => boolean = () => true): Promise<CountersReport> {
     let listener: (report: CountersReport) => void = () => {};

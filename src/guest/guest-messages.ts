@@ -27,13 +27,15 @@ export type GuestCommand =
   /** Send from now on; receiving never stops. */
   | { kind: "run"; traffic: TrafficOptions }
   | { kind: "pause" }
+  /** Report now, besides the regular reports. */
+  | { kind: "report" }
   /** Leave the switch in good order, report once more, and exit. */
   | { kind: "end" };
 
 /** From the guest process. */
 export type GuestReport =
   | { kind: "attached"; features: string }
-  /** Four times a second, and last before the process ends. `atMs`: when, on a clock of its own. */
+  /** Four times a second, when asked, and last before the process ends. `atMs`: when, on a clock of its own. */
   | { kind: "counters"; atMs: number; counters: LoadCounters; latencies: number[]; sending: boolean }
   | { kind: "ended" }
   /** A sentence; the process exits with 1. */

@@ -62,6 +62,9 @@ async function obey(command: GuestCommand): Promise<void> {
     case "pause":
       traffic = undefined;
       break;
+    case "report":
+      if (guest) reportCounters(guest);
+      break;
     case "end":
       ending = true;
       guest?.wake();
