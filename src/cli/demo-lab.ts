@@ -5,10 +5,9 @@ import { type ChildProcess, fork } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { finished } from "node:stream/promises";
 import { ControlClient } from "../api/control-client.js";
 import type { SwitchStatus } from "../api/status.js";
-import { builtFile } from "../guest/built-file.js";
+import { builtFile, endOf } from "../guest/children.js";
 import { type CountersReport, GuestChild } from "../guest/guest-child.js";
 import { guestMac, type TrafficFlow } from "../guest/traffic.js";
 
@@ -19,6 +18,8 @@ const START_MS = 10_000;
 const END_MS = 5000;
 /** Milliseconds for the last frames to arrive. */
 const DRAIN_MS = 5000;
+/** Milliseconds in which the end of a process is heard of. */
+const HINDSIGHT_MS = 300;
 
 export interface LabOptions {
   sizes: readonly number[];
@@ -78,8 +79,21 @@ export class DemoLab {
 
   async sample(): Promise<LabSample> {
     const reports = this.guests.map((guest) => guest.sample());
-    const [guests, status] = await Promise.all([Promise.all(reports), this.control.status()]);
+    const all = Promise.all([Promise.all(reports), this.control.status()]);
+    const [guests, status] = await this.watched(all);
     return { guests, status };
+  }
+
+  /** The outcome of something that needs all processes to live; rejects when one does not. */
+  private async watched<T>(work: Promise<T>): Promise<T> {
+    work.catch((error: Error) => this.failSoon(error));
+    // What fails by itself fails the lab, so only success is waited for here.
+    return Promise.race([work.catch(() => this.failed), this.failed]);
+  }
+
+  /** Fails with what follows from something else, unless that says more in a moment: a switch that died. */
+  private failSoon(error: Error): void {
+    setTimeout(() => this.fail(error), HINDSIGHT_MS);
   }
 
   /** Stops sending and waits until nothing is under way any more; then every frame has arrived, or never will. */
@@ -88,7 +102,8 @@ export class DemoLab {
     const end = performance.now() + DRAIN_MS;
     let before = "";
     while (performance.now() < end) {
-      const reports = await Promise.all(this.guests.map((guest) => guest.report((report) => !report.sending)));
+      const paused = this.guests.map((guest) => guest.report((report) => !report.sending));
+      const reports = await this.watched(Promise.all(paused));
       const state = JSON.stringify(reports.map(({ counters }) => counters));
       const pending = reports.some(({ counters }) => counters.pending > 0);
       if (!pending && state === before) return;
@@ -115,14 +130,8 @@ export class DemoLab {
     const child = fork(builtFile("src/cli/demo-switch.js"), words, { stdio: ["ignore", "pipe", "pipe", "ipc"] });
     this.switchChild = child;
     let output = "";
-    let complaint = "";
-    child.stderr!.setEncoding("utf8").on("data", (text: string) => {
-      complaint = (complaint + text).slice(-2000);
-    });
-    this.switchExited = new Promise((resolve) => {
-      child.once("exit", () => resolve());
-      child.once("error", () => child.pid === undefined && resolve());
-    });
+    const end = endOf(child);
+    this.switchExited = end.then(() => {});
     return new Promise((resolve, reject) => {
       const late = () => reject(new Error(`the switch was not ready within ${START_MS / 1000} s`));
       const timer = setTimeout(late, START_MS);
@@ -132,18 +141,12 @@ export class DemoLab {
         clearTimeout(timer);
         resolve();
       });
-      const ended = (how: string) => {
+      void end.then((how) => {
         clearTimeout(timer);
         if (this.closing) return;
-        const last = complaint.trim().split("\n").at(-1) ?? "";
-        const error = new Error(`the switch ended unexpectedly (${how})${last && `: ${last}`}`);
+        const error = new Error(`the switch ended unexpectedly (${how})`);
         reject(error);
         this.fail(error);
-      };
-      child.once("error", (error) => ended(error.message));
-      child.once("exit", async (code, signal) => {
-        await finished(child.stderr!);
-        ended(signal ?? `exit code ${code}`);
       });
     });
   }
@@ -158,7 +161,7 @@ export class DemoLab {
       queueSize: QUEUE_SIZE,
     });
     this.guests.push(guest);
-    guest.failed.catch((error: Error) => this.fail(error));
+    guest.failed.catch((error: Error) => this.failSoon(error));
   }
 
   private socket(name: string): string {

@@ -61,8 +61,7 @@ async function measure(
   interrupted: Promise<void>,
   say: (text: string) => void,
 ): Promise<{ start: LabSample; end: LabSample; final: LabSample }> {
-  const watched = <T>(work: Promise<T>): Promise<T> => Promise.race([work, lab.failed]);
-  const start = await watched(lab.sample());
+  const start = await lab.sample();
   let before = start;
   const startedAt = performance.now();
   const endsAt = startedAt + seconds * 1000;
@@ -74,8 +73,8 @@ async function measure(
   let drawn = 0;
   while (!over && performance.now() < endsAt) {
     const step = Math.min(terminal ? REDRAW_MS : LINE_MS, endsAt - performance.now());
-    await watched(Promise.race([delay(step), interrupted]));
-    const now = await watched(lab.sample());
+    await Promise.race([delay(step), interrupted, lab.failed]);
+    const now = await lab.sample();
     const list = directions(lab.names, before, now);
     before = now;
     // What is left of an interval that was cut short says little.
@@ -90,8 +89,8 @@ async function measure(
     }
   }
   const end = before;
-  await watched(lab.drain());
-  return { start, end, final: await watched(lab.sample()) };
+  await lab.drain();
+  return { start, end, final: await lab.sample() };
 }
 
 function asJson(seconds: number, size: number | "imix", final: LabSample, list: readonly DemoDirection[]): unknown {

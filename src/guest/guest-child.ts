@@ -1,8 +1,7 @@
 // The parent's hand on a guest process (guest-process.ts): starts it, tells it what to do, keeps its last report.
 
 import { type ChildProcess, fork } from "node:child_process";
-import { finished } from "node:stream/promises";
-import { builtFile } from "./built-file.js";
+import { builtFile, endOf } from "./children.js";
 import type { AttachOptions, GuestCommand, GuestReport, TrafficOptions } from "./guest-messages.js";
 
 export type CountersReport = Extract<GuestReport, { kind: "counters" }>;
@@ -41,15 +40,8 @@ export class GuestChild {
   ) {
     const child = fork(builtFile("src/guest/guest-process.js"), [], { stdio: ["ignore", "ignore", "pipe", "ipc"] });
     this.child = child;
-    let complaint = "";
-    child.stderr!.setEncoding("utf8").on("data", (text: string) => {
-      complaint = (complaint + text).slice(-2000);
-    });
-    // Not "close": it does not come when the channel was closed before the process ended.
-    this.exited = new Promise((resolve) => {
-      child.once("exit", () => resolve());
-      child.once("error", () => child.pid === undefined && resolve());
-    });
+    const end = endOf(child);
+    this.exited = end.then(() => {});
     this.attached = new Promise((resolve) => {
       this.onMessage("attached", ({ features }) => {
         this.features = BigInt(features);
@@ -58,12 +50,8 @@ export class GuestChild {
     });
     this.failed = new Promise((_, reject) => {
       this.onMessage("failed", ({ reason }) => reject(new Error(`${name}: ${reason}`)));
-      child.once("error", (error) => reject(new Error(`${name} cannot be started: ${error.message}`)));
-      child.once("exit", async (code, signal) => {
-        if (this.ending) return;
-        await finished(child.stderr!);
-        const last = complaint.trim().split("\n").at(-1) ?? "";
-        reject(new Error(`${name} ended unexpectedly (${signal ?? `exit code ${code}`})${last && `: ${last}`}`));
+      void end.then((how) => {
+        if (!this.ending) reject(new Error(`${name} ended unexpectedly (${how})`));
       });
     });
     // Whoever waits for it hears of it; nobody has to.

@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ControlClient } from "../../../src/api/control-client.js";
-import { builtFile } from "../../../src/guest/built-file.js";
+import { builtFile } from "../../../src/guest/children.js";
 
 export class SwitchFolder {
   readonly path = mkdtempSync(join(tmpdir(), "ringbridge-guest-"));
