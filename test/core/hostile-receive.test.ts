@@ -78,6 +78,7 @@ const REFUSED: Case[] = [
   },
   { name: "M1: a table that crosses a hole", chain: (at) => [[at.hole - 16n, 32, INDIRECT, 0]] },
   { name: "M1: a table that runs past its region", chain: (at) => [[at.end - 16n, 32, INDIRECT, 0]] },
+  { name: "M1: a table whose last byte is out", chain: (at) => [[at.end - 31n, 32, INDIRECT, 0]] },
   { name: "M36: a table in no region", chain: () => [[0n, 16, INDIRECT, 0]] },
   {
     name: "M15: next behind the end of a table",
@@ -125,6 +126,26 @@ describe.each(TARGETS)("refused receive buffers, %s build", (target) => {
       scene.expectTransmits();
       scene.expectOthersGoOn();
     }
+  });
+
+  test("bad buffers between good ones of one burst: each is given back empty, the good ones are filled", async () => {
+    const scene = await HostileScene.create(target);
+    const { at } = scene;
+    const bad = REFUSED.map(({ chain }) => chain(at)).filter((chain) => chain.length === 1);
+    for (const [i, chain] of bad.entries()) {
+      scene.offer(0, [[at.good + BigInt(100 * i), 100, WRITE, 0]], 2 * i);
+      scene.offer(0, chain, 2 * i + 1);
+    }
+    const sent = sendTo(scene, 2 * bad.length);
+    scene.settle([{ address: at.good, length: 100 * bad.length }]);
+    expect(scene.used(0)).toEqual(
+      bad.flatMap((_, i) => [
+        [2 * i, NEED],
+        [2 * i + 1, 0],
+      ]),
+    );
+    for (const i of bad.keys()) expect(scene.hostile.read(at.good + BigInt(100 * i + 12), 60)).toEqual(sent[2 * i]);
+    expect(scene.hostile.drops(0)).toEqual({ DROP_RX_CHAIN_BAD: bad.length });
   });
 
   test("merged: a bad buffer behind a good one takes both with it, and nothing is written to either", async () => {

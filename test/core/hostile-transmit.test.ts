@@ -166,6 +166,11 @@ const TABLES: Case[] = [
     drop: "DROP_TX_INDIRECT",
   },
   {
+    name: "M1: a table whose last byte is out",
+    chain: (at) => [[at.end - 31n, 32, INDIRECT, 0]],
+    drop: "DROP_TX_INDIRECT",
+  },
+  {
     name: "M1: a table that crosses a hole",
     chain: (at) => [[at.hole - 16n, 32, INDIRECT, 0]],
     drop: "DROP_TX_INDIRECT",

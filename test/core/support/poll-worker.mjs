@@ -2,19 +2,20 @@
 // Plain JavaScript: threads are started by Node itself.
 //
 // workerData: `memory` and `module` of the core; pointers `core` and `worker`; `offsets` of the fields it touches;
-// `stop`, a shared 32-bit word.
+// `control`, two shared 32-bit words: 1 to stop, and 1 to hold between two polls.
 
 import { workerData } from "node:worker_threads";
 
-const { memory, module, core, worker, offsets, stop } = workerData;
+const { memory, module, core, worker, offsets, control } = workerData;
 const { poll } = new WebAssembly.Instance(module, { env: { memory } }).exports;
 const words = new Int32Array(memory.buffer);
-const stopWord = new Int32Array(stop);
+const controls = new Int32Array(control);
 
 Atomics.store(words, (worker + offsets.parked) >>> 2, 0);
-while (Atomics.load(stopWord, 0) === 0) {
+while (Atomics.load(controls, 0) === 0) {
+  while (Atomics.load(controls, 1) === 1) {} // spinning, so that all start at the same moment
   // Between bursts it leaves the processor to the test: there may be fewer of them than threads.
-  if (poll(core, worker, 1) === 0) Atomics.wait(stopWord, 0, 0, 0.02);
+  if (poll(core, worker, 1) === 0) Atomics.wait(controls, 0, 0, 0.02);
   // Here the switch's workers write the eventfds.
   const list = words[(worker + offsets.calls) >>> 2] >>> 2;
   const count = words[(worker + offsets.callCount) >>> 2];

@@ -7,7 +7,8 @@ import { loadModule } from "../../../src/core/wasm-files.js";
 import type { Target, TestSwitch } from "./test-switch.js";
 
 export class WorkerThreads {
-  private readonly stopWord = new Int32Array(new SharedArrayBuffer(4));
+  /** 1 to stop, 1 to hold. */
+  private readonly control = new Int32Array(new SharedArrayBuffer(8));
   private readonly threads: Worker[];
   private failure: unknown;
 
@@ -25,7 +26,7 @@ export class WorkerThreads {
     };
     const { memory, bridge } = sw;
     this.threads = bridge.workers.map(({ at }) => {
-      const workerData = { memory, module, core: bridge.core.at, worker: at, offsets, stop: this.stopWord.buffer };
+      const workerData = { memory, module, core: bridge.core.at, worker: at, offsets, control: this.control.buffer };
       const thread = new Worker(new URL("./poll-worker.mjs", import.meta.url), { workerData });
       thread.once("error", (error) => {
         this.failure = error;
@@ -50,8 +51,19 @@ export class WorkerThreads {
     }
   }
 
+  /** Holds all workers between two polls, until `release`; no grace period ends meanwhile. */
+  hold(): void {
+    Atomics.store(this.control, 1, 1);
+  }
+
+  /** Lets all workers go at once, and leaves the processor to them for a moment. */
+  release(): void {
+    Atomics.store(this.control, 1, 0);
+    Atomics.wait(this.control, 1, 0, 0.5);
+  }
+
   async stop(): Promise<void> {
-    Atomics.store(this.stopWord, 0, 1);
+    Atomics.store(this.control, 0, 1);
     await Promise.all(this.threads.map((thread) => once(thread, "exit")));
   }
 }
