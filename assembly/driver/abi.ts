@@ -89,7 +89,7 @@ export class DriverQueue {
   pad2: u32 = 0;
 
   // counters, driver
-  /** Frames made available, or received: all that came, whatever is wrong with them. Bytes without virtio_net header. */
+  /** Made available, or received: all that came, whatever is wrong with it. Bytes without virtio_net header. */
   frames: u64 = 0;
   bytes: u64 = 0;
   /** Received frames of ours with a wrong header, length or payload. Their sequence number is not believed. */

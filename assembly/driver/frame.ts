@@ -1,11 +1,11 @@
-// The frames that the load driver sends: every byte can be told from its header, so that the receiver notices any change.
+// The frames that the load driver sends: every byte can be told from the header, so the receiver notices any change.
 //
 //   0  destination, source, EtherType 0x88b5 (IEEE 802 local experimental), number of the flow (big endian)
 //  16  u32 sequence number in the flow, u32 length of the frame
 //  24  u32 stamp (the sender's clock), u32 check word: a mix of flow and the three numbers before
 //  32  payload: 16-byte vectors that count up from the check word
 //
-// Two frames never have the same check word at the same place by accident of sequence: so a stale buffer shows as well.
+// Frames that differ in their sequence number only have different check words, so that a stale buffer shows as well.
 
 import { DriverQueue, Flow, FLOW_BYTES, FRAME_MIN } from "./abi";
 

@@ -4,7 +4,7 @@ import type { SwitchStatus } from "../api/status.js";
 import { latencyQuantile } from "../guest/driver.js";
 import type { LabSample } from "./demo-lab.js";
 
-/** One direction of traffic. Counts are since the start; rates, in frames and bits a second, since the sample before. */
+/** One direction of traffic. Counts are since the start, rates (frames and bits a second) since the sample before. */
 export interface DemoDirection {
   from: string;
   to: string;

@@ -1,5 +1,5 @@
-// `ringbridge demo`: shows the switch at work without a virtual machine. Two simulated guests send to each other through
-// a real switch, over real sockets, and check every byte; at the end every frame must be accounted for.
+// `ringbridge demo`: shows the switch at work without a virtual machine. Two simulated guests send to each other
+// through a real switch, over real sockets, and check every byte; at the end every frame must be accounted for.
 
 import { setTimeout as delay } from "node:timers/promises";
 import { frameSizes } from "../guest/traffic.js";

@@ -21,8 +21,8 @@ export function builtFile(path: string): string {
 const COMPLAINT_CHARACTERS = 4000;
 
 /**
- * Resolves when the process ends, or could not be started, with how: "exit code 1: <its last words>". Its standard error
- * must be a pipe; this reads it. Give it only processes just started.
+ * Resolves when the process ends, or could not be started, with how: "exit code 1: <its last words>". To be called when
+ * it was just started, with its standard error as a pipe, which this reads.
  */
 export async function endOf(child: ChildProcess): Promise<string> {
   let complaint = "";

@@ -56,7 +56,7 @@ export interface DriverFeatures {
 export interface DriverCounters {
   frames: number;
   bytes: number;
-  /** Of received ones: ours but changed; not ours or not for us; numbers never seen; seen twice; late; too late to say. */
+  /** Of received ones: ours but changed; not ours or not for us; numbers never seen; seen twice; late; too late. */
   corrupt: number;
   foreign: number;
   lost: number;

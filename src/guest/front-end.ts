@@ -184,8 +184,8 @@ export class FrontEnd {
   }
 
   /**
-   * The back-end left without saying how far it had come: what it published as used is the last we know of. What it had
-   * taken and not given back will be taken again (QEMU does the same).
+   * The back-end left without saying how far it had come: what it published as used is the last we know of. What it
+   * had taken and not given back will be taken again (QEMU does the same).
    */
   private resume(): void {
     for (const ring of this.rings) ring.nextAvail = this.view.getUint16(ring.place.used.offset + 2, true);
@@ -202,9 +202,8 @@ export class FrontEnd {
       } catch (error) {
         if (!isSystemError(error, "ENOENT", "ECONNREFUSED", "EAGAIN")) throw error;
         if (performance.now() >= end) {
-          throw new Error(
-            `no switch listens on ${path} (${error.code}, tried for ${timeoutMs / 1000} s): start it, or correct the path`,
-          );
+          const tried = `${error.code}, tried for ${timeoutMs / 1000} s`;
+          throw new Error(`no switch listens on ${path} (${tried}): start it, or correct the path`);
         }
       }
       await new Promise((resolve) => setTimeout(resolve, RETRY_MS));

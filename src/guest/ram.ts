@@ -22,7 +22,7 @@ export interface GuestRamOptions {
   hugePages?: boolean;
 }
 
-/** A piece of RAM: its offset in this process's linear memory, and its addresses for the device and for the messages. */
+/** A piece of RAM: its offset in this process's linear memory, its addresses for the device and for the messages. */
 export interface RamPlace {
   offset: number;
   guestAddress: bigint;
