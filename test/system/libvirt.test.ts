@@ -1,6 +1,6 @@
 // Guests that libvirt starts, from the XML the README shows: one interface in mode client (the switch's port listens),
-// one in mode server (the port connects), a ping between them, and an interface taken out of a running guest and put
-// back.
+// one in mode server (the port connects), a ping between them, a switch that is killed under them, and an interface
+// taken out of a running guest and put back.
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Channel, openChannel } from "./lib/channel.js";
@@ -17,6 +17,17 @@ const emulator = qemuFiles["7.2"] ?? qemuFiles["10"];
 const interrupts = qemuFiles["7.2"] === undefined ? "" : "pci=nomsi ";
 const kernelWords = "console=ttyS0 quiet panic=-1 no_timer_check mitigations=off random.trust_cpu=on ipv6.disable=1";
 
+/** The interface in mode client; without reconnect its QEMU would never connect again to a switch that was away. */
+function withReconnect(nic: string): string {
+  if (nic.includes("<reconnect ")) return nic;
+  return fill(nic, { "mode='client'/>": "mode='client'><reconnect enabled='yes' timeout='1'/></source>" });
+}
+
+/** The interface in mode server, which listens on by itself: libvirt takes no reconnect there. */
+function asServer(nic: string): string {
+  return fill(nic.replace(/>\s*<reconnect [^>]*\/>\s*<\/source>/, "/>"), { "mode='client'": "mode='server'" });
+}
+
 describeNeeding(["switch", "libvirt", "qemu"], "two libvirt domains", () => {
   const domains = (["client", "server"] as const).map((mode, index) => ({
     mode,
@@ -32,12 +43,10 @@ describeNeeding(["switch", "libvirt", "qemu"], "two libvirt domains", () => {
   let bridge: RunningSwitch;
   let libvirt: Libvirt;
 
-  const nic = ({ mode, mac, port }: Domain) =>
-    fill(libvirtSnippet().nic, {
-      "52:54:00:00:00:01": mac,
-      "/tmp/vm1.sock": xmlText(port.path),
-      "mode='client'": `mode='${mode}'`,
-    });
+  const nic = ({ mode, mac, port }: Domain) => {
+    const shown = fill(libvirtSnippet().nic, { "52:54:00:00:00:01": mac, "/tmp/vm1.sock": xmlText(port.path) });
+    return mode === "client" ? withReconnect(shown) : asServer(shown);
+  };
 
   beforeAll(async () => {
     bridge = await startSwitch(domains.map(({ port }) => port));
@@ -77,6 +86,14 @@ describeNeeding(["switch", "libvirt", "qemu"], "two libvirt domains", () => {
     expect(await channels[1]!.ping(client.ip, 20)).toBe(20);
     const frames = (await bridge.status()).ports.map(({ txFrames }) => txFrames);
     expect(Math.min(...frames)).toBeGreaterThanOrEqual(40);
+  });
+
+  test("traffic resumes after the switch was killed and started again", async () => {
+    await bridge.kill();
+    bridge = await startSwitch(domains.map(({ port }) => port));
+    await bridge.waitForState("running", ports);
+    expect(await channels[0]!.ping(server.ip, 20)).toBe(20);
+    expect(await channels[1]!.ping(client.ip, 20)).toBe(20);
   });
 
   test.each(domains)("the interface in mode $mode is taken out and put back", async (domain) => {
