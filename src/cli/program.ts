@@ -140,7 +140,7 @@ function createProgram(io: Io, perform: Perform): Command {
 
   program
     .command("demo")
-    .description("forward between simulated guests in this process and measure it")
+    .description("run a switch and two simulated guests, each a process of its own, and check every frame they exchange")
     .option("--seconds <n>", "how long to measure", positiveNumber)
     .option("--size <bytes>", 'frame size in bytes, or "imix"', frameSize)
     .option("--workers <n>", "data path threads", positiveInteger)
