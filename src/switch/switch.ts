@@ -32,6 +32,8 @@ export class Switch implements Omit<SwitchControl, "reload"> {
   private readonly timer: NodeJS.Timeout;
   private readonly started = performance.now();
   private readonly wasmHash: string;
+  /** Second at which the FDB was last aged. */
+  private agedAt = 0;
   private stopping: Promise<void> | undefined;
 
   /**
@@ -163,7 +165,9 @@ export class Switch implements Omit<SwitchControl, "reload"> {
   }
 
   private tick(): void {
-    this.bridge.ageFdb(seconds());
+    const now = seconds();
+    if (now !== this.agedAt) this.bridge.ageFdb(now);
+    this.agedAt = now;
     for (const { port } of this.ports.values()) port.lookForBrokenQueues();
   }
 
