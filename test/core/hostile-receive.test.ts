@@ -37,6 +37,7 @@ const goodTable = (at: Places): RawDescriptor[] => [[at.good, 2000, WRITE, 0]];
 const REFUSED: Case[] = [
   { name: "M1: runs past the end of its region", chain: (at) => [[at.end - NEED64, 2000, WRITE, 0]] },
   { name: "M1: runs past the end, though the frame would fit", chain: (at) => [[at.end - 1999n, 2000, WRITE, 0]] },
+  { name: "M1: runs one byte into the hole", chain: (at) => [[at.hole - 1999n, 2000, WRITE, 0]] },
   { name: "M1: runs into the hole", chain: (at) => [[at.hole - 100n, 2000, WRITE, 0]] },
   { name: "M1: crosses the hole", chain: (at) => [[at.hole - 10n, 10_000, WRITE, 0]] },
   { name: "M1: wraps at 2^64", chain: () => [[TOP - 100n, 2000, WRITE, 0]] },

@@ -35,12 +35,12 @@ describe.each(TARGETS)("split ring sizes, %s build", (target) => {
 
   const sizes = Array.from({ length: 16 }, (_, power) => 2 ** power);
   test.each(sizes)("M29: a ring of %i entries wraps anywhere, its indices wrap at 65536", async (size) => {
-    for (const firstIndex of new Set([0, 1, size - 1, 65_530, 65_535])) {
+    for (const firstIndex of new Set([0, size - 1, 65_530])) {
       const sw = new TestSwitch({ target, memory });
       const options = { size, firstIndex, features: VERSION_1, ramBytes: 3 * MIB, rxBufferBytes: 256, rxBuffers: 0 };
       const a = await TestGuest.create(sw, options);
       const b = await TestGuest.create(sw, options);
-      const burst = Math.min(size, 150);
+      const burst = Math.min(size, 100);
       for (let i = 0; i < burst; i++) b.giveBuffer(256);
       for (let round = 0; round < 3; round++) {
         const sent = Array.from({ length: burst }, (_, i) => frame(2, 1, 60 + ((i + round) % 100), i * 7 + round));

@@ -79,7 +79,7 @@ const count = (length: number) => Array.from({ length }, (_, i) => i);
 const total = (drops: Record<string, number>) => Object.values(drops).reduce((sum, each) => sum + each, 0);
 
 describe.each(TARGETS)("two workers, %s build", (target) => {
-  const ROUNDS = 100;
+  const ROUNDS = 60;
 
   test("one receiveq that both fill: nothing lost, nothing twice, each sender's order kept", async () => {
     const { c, senders, threads } = await scene(target, 1);

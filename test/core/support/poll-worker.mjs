@@ -13,7 +13,7 @@ const controls = new Int32Array(control);
 
 Atomics.store(words, (worker + offsets.parked) >>> 2, 0);
 while (Atomics.load(controls, 0) === 0) {
-  while (Atomics.load(controls, 1) === 1) {} // spinning, so that all start at the same moment
+  Atomics.wait(controls, 1, 1);
   // Between bursts it leaves the processor to the test: there may be fewer of them than threads.
   if (poll(core, worker, 1) === 0) Atomics.wait(controls, 0, 0, 0.02);
   // Here the switch's workers write the eventfds.

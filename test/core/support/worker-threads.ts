@@ -59,6 +59,7 @@ export class WorkerThreads {
   /** Lets all workers go at once, and leaves the processor to them for a moment. */
   release(): void {
     Atomics.store(this.control, 1, 0);
+    Atomics.notify(this.control, 1);
     Atomics.wait(this.control, 1, 0, 0.5);
   }
 
