@@ -138,7 +138,13 @@ export function progress(text: string): void {
 function killAllNow(): void {
   for (const child of children) if (child.ended === undefined) child.process.kill("SIGKILL");
 }
-process.once("exit", killAllNow);
+process.once("exit", () => {
+  killAllNow();
+  // Where every test was skipped nothing was put there, and no afterAll ran.
+  if (children.size === 0) removeScratch();
+});
+// An interrupted runner leaves at once and its worker, which this is, would go on until its test is over.
+process.once("disconnect", () => process.exit(1));
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
   process.once(signal, () => {
     killAllNow();
