@@ -113,12 +113,16 @@ describe.each(TARGETS)("two workers, %s build", (target) => {
   test("a receiveq that comes and goes: order is kept in each, all frames are accounted for, no lock is left", async () => {
     const { c, senders, threads, sw } = await scene(target, 2);
     const received: Uint8Array[][] = [[], []];
+    let done = false;
+    const changes = (async () => {
+      for (let change = 0; !done; change++) await sw.bridge.setEnabled(c.port, 2, change % 2 === 1);
+    })();
     for (let round = 0; round < ROUNDS; round++) {
-      const change = sw.bridge.setEnabled(c.port, 2, round % 2 === 1);
       await sendAndWait(senders, threads);
-      await change;
       for (const pair of [0, 1]) received[pair]!.push(...c.receive(pair, true));
     }
+    done = true;
+    await changes;
     const lost =
       total(c.drops(0)) + total(c.drops(2)) + senders.reduce((sum, { guest }) => sum + total(guest.drops(1)), 0);
     expect(received[0]!.length + received[1]!.length + lost).toBe(2 * ROUNDS * BURST);
@@ -129,6 +133,26 @@ describe.each(TARGETS)("two workers, %s build", (target) => {
       }
     }
     expect([0, 2].map((index) => c.queue(index).struct.load("lock"))).toEqual([0, 0]);
+  });
+
+  test("a worker that waits for the lock while sharing ends gives it back all the same", async () => {
+    const { c, senders, threads, sw } = await scene(target, 1);
+    const { struct } = c.queue(0);
+    struct.publish("lock", 1); // as if the other worker held it
+    sendBurst(senders[0]!);
+    const [waiting, other] = sw.bridge.workers;
+    let epoch = -1;
+    await threads.until(() => {
+      // It stands still while the other one goes round: it waits.
+      const before = epoch;
+      epoch = waiting!.load("epoch");
+      return before === epoch && other!.load("epoch") > epoch + 100;
+    });
+    struct.publish("shared", 0);
+    struct.publish("lock", 0);
+    await threads.until(() => c.queue(0).counters().frames >= BURST);
+    await threads.rounds(2);
+    expect(struct.load("lock")).toBe(0);
   });
 
   test("after stopQueue and setRegions nobody writes there any more, and the queue goes on where it stopped", async () => {
