@@ -99,15 +99,27 @@ export class Lab {
     return this.when(name, ({ state }) => state === "waiting");
   }
 
-  /** Descriptors that the switch has open, by what they are. Those of control connections come and go: left out. */
+  /** Descriptors that the switch has open, by what they are. The sockets of control connections come and go. */
   descriptors(): Record<string, number> {
     const folder = `/proc/${this.pid}/fd`;
     const kinds: Record<string, number> = {};
     for (const fd of readdirSync(folder)) {
-      const kind = readlink(`${folder}/${fd}`).replace(/:\[\d+\]$/, "");
-      kinds[kind] = (kinds[kind] ?? 0) + 1;
+      const kind = readlink(`${folder}/${fd}`)?.replace(/:\[\d+\]$/, "");
+      if (kind !== undefined) kinds[kind] = (kinds[kind] ?? 0) + 1;
     }
     return kinds;
+  }
+
+  /** Waits until the switch has no more descriptors than it had, of any kind. */
+  async noMoreDescriptors(than: Record<string, number>): Promise<void> {
+    let more: string[] = [];
+    await until("the number of descriptors of before", () => {
+      const now = Object.entries(this.descriptors());
+      more = now.filter(([kind, count]) => count > (than[kind] ?? 0)).map(([kind, count]) => `${count} ${kind}`);
+      return more.length === 0 || undefined;
+    }).catch((error: Error) => {
+      throw new Error(`${error.message}: now ${more.join(", ")}, before ${JSON.stringify(than)}`);
+    });
   }
 
   /** How many mappings of memory files the switch has. */
@@ -149,10 +161,11 @@ export class Lab {
   }
 }
 
-function readlink(path: string): string {
+/** Undefined when it was closed meanwhile. */
+function readlink(path: string): string | undefined {
   try {
     return readlinkSync(path);
   } catch {
-    return "closed meanwhile";
+    return undefined;
   }
 }
