@@ -3,13 +3,14 @@
 // taken out of a running guest and put back.
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { type Channel, openChannel } from "./lib/channel.js";
+import { Channel } from "./lib/channel.js";
 import { initramfs } from "./lib/initramfs.js";
 import { domainXml, type Libvirt, startLibvirt, xmlText } from "./lib/libvirt.js";
 import { busyboxFile, describeNeeding, kernel, qemuFiles } from "./lib/needs.js";
 import { progress, scratch, waitFor } from "./lib/process.js";
 import { fill, libvirtSnippet } from "./lib/readme.js";
 import { type RunningSwitch, socketPort, startSwitch } from "./lib/switch.js";
+import { ping } from "./lib/traffic.js";
 
 // libvirt goes with the QEMU of its release: an older libvirt cannot drive a newer QEMU.
 const emulator = qemuFiles["7.2"] ?? qemuFiles["10"];
@@ -54,8 +55,10 @@ describeNeeding(["switch", "libvirt", "qemu"], "two libvirt domains", () => {
 
   test("both domains boot and their ports run", async () => {
     for (const domain of domains) {
-      const channel = join(scratch, `${domain.name}-channel.sock`);
-      channels.push(await openChannel(domain.name, channel));
+      const path = join(scratch, `${domain.name}-channel.sock`);
+      const channel = await Channel.open(domain.name, path);
+      channel.needed = [libvirt.daemon];
+      channels.push(channel);
       const xml = domainXml({
         name: domain.name,
         emulator: emulator!,
@@ -63,7 +66,7 @@ describeNeeding(["switch", "libvirt", "qemu"], "two libvirt domains", () => {
         kernel: kernel!.image,
         initrd: initramfs(kernel!, busyboxFile!),
         append: `${kernelWords} ${interrupts}rb.address=${domain.ip}/24`,
-        channel,
+        channel: path,
         console: join(scratch, `${domain.name}-console.log`),
         memory: libvirtSnippet().memory,
         nic: nic(domain),
@@ -71,13 +74,13 @@ describeNeeding(["switch", "libvirt", "qemu"], "two libvirt domains", () => {
       await libvirt.virsh("define", libvirt.xmlFile(domain.name, xml));
       await libvirt.virsh("start", domain.name);
     }
-    for (const channel of channels) await channel.booted([libvirt.daemon]);
+    for (const channel of channels) await channel.booted();
     await bridge.waitForState("running", ports);
   });
 
   test("they reach each other through the switch", async () => {
-    expect(await channels[0]!.ping(server.ip, 20)).toBe(20);
-    expect(await channels[1]!.ping(client.ip, 20)).toBe(20);
+    expect(await ping(channels[0]!, server, 20)).toBe(20);
+    expect(await ping(channels[1]!, client, 20)).toBe(20);
     const frames = (await bridge.status()).ports.map(({ txFrames }) => txFrames);
     expect(Math.min(...frames)).toBeGreaterThanOrEqual(40);
   });
@@ -86,13 +89,13 @@ describeNeeding(["switch", "libvirt", "qemu"], "two libvirt domains", () => {
     await bridge.kill();
     bridge = await startSwitch(domains.map(({ port }) => port));
     await bridge.waitForState("running", ports);
-    expect(await channels[0]!.ping(server.ip, 20)).toBe(20);
-    expect(await channels[1]!.ping(client.ip, 20)).toBe(20);
+    expect(await ping(channels[0]!, server, 20)).toBe(20);
+    expect(await ping(channels[1]!, client, 20)).toBe(20);
   });
 
   test.each(domains)("the interface in mode $mode is taken out and put back", async (domain) => {
     const channel = channels[domains.indexOf(domain)]!;
-    const [other, otherIp] = domain === client ? [channels[1]!, client.ip] : [channels[0]!, server.ip];
+    const other = channels[domain === client ? 1 : 0]!;
     const file = libvirt.xmlFile(`${domain.name}-nic`, nic(domain));
     await libvirt.virsh("detach-device", domain.name, file, "--live");
     await channel.must("while [ -e /sys/class/net/eth0 ]; do usleep 50000; done");
@@ -104,7 +107,7 @@ describeNeeding(["switch", "libvirt", "qemu"], "two libvirt domains", () => {
     await channel.must("until [ -e /sys/class/net/eth0 ]; do usleep 50000; done");
     await channel.must(`ip address add ${domain.ip}/24 dev eth0 && ip link set eth0 up`);
     await bridge.waitForState("running", [domain.port.name]);
-    expect(await other.ping(otherIp, 20)).toBe(20);
+    expect(await ping(other, domain, 20)).toBe(20);
     expect((await bridge.port(domain.port.name)).connections).toBe(2);
   });
 

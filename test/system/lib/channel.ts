@@ -1,57 +1,97 @@
-// The host's end of a guest's command channel (initramfs.ts has the guest's end and the protocol), for a guest that
-// something else than guest.ts starts: libvirt, or a command line from the README.
+// The host's end of a guest's command channel (initramfs.ts has the guest's end and the protocol): a shell in a real
+// guest, whoever started it.
 import { createServer, type Socket } from "node:net";
 import { type Child, waitFor } from "./process.js";
-import { repliesIn } from "./traffic.js";
 
-/** A unix socket to which QEMU connects the guest's virtio-serial port. */
-export interface Channel {
-  /** Waits until the guest's init takes commands. Throws at once when one of `needed` has ended. */
-  booted(needed: readonly Child[], limitMs?: number): Promise<void>;
-  /** Runs a shell command line; returns stdout and stderr together. Throws when its status is not 0 or time is over. */
-  must(command: string, limitMs?: number): Promise<string>;
-  /** How many replies came to `count` pings, 50 ms apart; the guest waits up to 10 s for the last ones. */
-  ping(ip: string, count: number): Promise<number>;
+/** How a command in the guest ended: its exit status, and stdout and stderr together. */
+export interface CommandResult {
+  status: number;
+  output: string;
 }
 
-/** Listens at `path` for the guest `name`. Call it before QEMU starts, so that nothing the guest says is lost. */
-export async function openChannel(name: string, path: string): Promise<Channel> {
-  let socket: Socket | undefined;
-  let text = "";
-  let commands = 0;
-  const server = createServer((connection) => {
-    socket = connection;
-    server.close();
-    connection.setEncoding("utf8");
-    connection.on("error", () => connection.destroy());
-    connection.on("data", (piece: string) => {
-      text += piece;
+const READY = /@@ready (\S+)\n/;
+
+/** A unix socket to which QEMU connects the guest's virtio-serial port. */
+export class Channel {
+  private socket: Socket | undefined;
+  /** What came since the last command was sent. */
+  private text = "";
+  /** Boot ids, one per boot of the guest. */
+  private readonly boots: string[] = [];
+  private commands = 0;
+  /** Processes without which the guest is gone: every wait ends at once when one of them has. */
+  needed: readonly Child[] = [];
+
+  private constructor(private readonly name: string) {}
+
+  /** Listens at `path` for guest `name`. Before QEMU starts, so that nothing the guest says is lost. */
+  static async open(name: string, path: string): Promise<Channel> {
+    const channel = new Channel(name);
+    const server = createServer((socket) => {
+      // One guest has one channel: no second connection will come.
+      server.close();
+      channel.attach(socket);
     });
-  });
-  await new Promise<void>((resolve, reject) => server.once("error", reject).listen(path, resolve));
+    await new Promise<void>((resolve, reject) => server.once("error", reject).listen(path, resolve));
+    return channel;
+  }
 
-  /** The exit status and output of a command that the guest itself ends after `limitMs`. */
-  const run = async (command: string, limitMs: number): Promise<{ status: number; output: string }> => {
-    const id = `c${++commands}`;
+  /** How often the guest has booted so far. */
+  get bootCount(): number {
+    return this.boots.length;
+  }
+
+  /** Waits until the guest's init takes commands, for boot number `boot` or a later one. */
+  async booted(limitMs = 120_000, boot = 1): Promise<void> {
+    const what = boot === 1 ? "to boot" : "to be back after its reboot";
+    await waitFor(`guest ${this.name} ${what}`, limitMs, () => this.boots.length >= boot, this.needed);
+  }
+
+  /** Runs a shell command line in the guest; throws when it takes longer than `limitMs` or the guest goes away. */
+  async run(command: string, limitMs = 30_000): Promise<CommandResult> {
+    const id = this.nextId();
     const end = new RegExp(`^(.*)\\n@@end ${id} (\\d+)\\n`, "s");
-    text = "";
-    socket?.write(`${id} ${Math.ceil(limitMs / 1000)} ${command}\n`);
-    const what = `the end of \`${command}\` in guest ${name}`;
-    const [, output, status] = await waitFor(what, limitMs + 5000, () => end.exec(text) ?? undefined);
-    return { status: Number(status), output: output! };
-  };
+    this.text = "";
+    // The guest's own limit is the earlier one (its clock runs in whole seconds), so the channel stays usable.
+    this.send(`${id} ${Math.ceil(limitMs / 1000)} ${command}`);
+    const what = `the end of \`${command}\` in guest ${this.name}`;
+    const match = await waitFor(what, limitMs + 5000, () => end.exec(this.text) ?? undefined, this.needed).catch(
+      (error: Error) => {
+        throw new Error(`${error.message}; its channel says: ${JSON.stringify(this.text.slice(-500))}`);
+      },
+    );
+    const [, output, status] = match;
+    if (Number(status) === 137) throw new Error(`waited ${limitMs / 1000} s in vain for ${what}: ${output}`);
+    return { output: output!, status: Number(status) };
+  }
 
-  return {
-    async booted(needed, limitMs = 120_000) {
-      await waitFor(`guest ${name} to boot`, limitMs, () => /@@ready \S+\n/.test(text), needed);
-    },
-    async must(command, limitMs = 30_000) {
-      const { status, output } = await run(command, limitMs);
-      if (status !== 0) throw new Error(`\`${command}\` in guest ${name} ended with status ${status}:\n${output}`);
-      return output;
-    },
-    async ping(ip, count) {
-      return repliesIn((await run(`ping -q -c ${count} -i 0.05 ${ip}`, 30_000 + count * 50)).output);
-    },
-  };
+  /** Like run, for a command that must succeed: throws with its output when its status is not 0. Returns the output. */
+  async must(command: string, limitMs = 30_000): Promise<string> {
+    const { status, output } = await this.run(command, limitMs);
+    if (status !== 0) throw new Error(`\`${command}\` in guest ${this.name} ended with status ${status}:\n${output}`);
+    return output;
+  }
+
+  /** Sends one line of the protocol and waits for nothing. */
+  send(line: string): void {
+    this.socket?.write(`${line}\n`);
+  }
+
+  /** A word that no command of this channel has had. */
+  nextId(): string {
+    return `c${++this.commands}`;
+  }
+
+  private attach(socket: Socket): void {
+    this.socket = socket;
+    socket.setEncoding("utf8");
+    socket.on("error", () => socket.destroy());
+    socket.on("data", (text: string) => {
+      this.text += text;
+      for (let match = READY.exec(this.text); match !== null; match = READY.exec(this.text)) {
+        this.boots.push(match[1]!);
+        this.text = this.text.slice(match.index + match[0].length);
+      }
+    });
+  }
 }

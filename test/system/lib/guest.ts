@@ -1,7 +1,7 @@
 // A real guest: Linux under QEMU (TCG, so it runs anywhere) with one vhost-user NIC, and a shell in it for the test.
 import { existsSync, unlinkSync } from "node:fs";
-import { createServer, type Socket } from "node:net";
 import { join } from "node:path";
+import { Channel, type CommandResult } from "./channel.js";
 import { initramfs } from "./initramfs.js";
 import { busyboxFile, kernel, type QemuKind, qemuFiles } from "./needs.js";
 import { type Child, scratch, start, waitFor } from "./process.js";
@@ -20,12 +20,6 @@ export interface GuestOptions {
   memoryMb?: number;
   /** More properties of the virtio-net-pci device, such as "mrg_rxbuf=off" or "packed=on". */
   device?: readonly string[];
-}
-
-/** How a command in the guest ended: its exit status, and stdout and stderr together. */
-export interface CommandResult {
-  status: number;
-  output: string;
 }
 
 /** A command that runs on in the guest. */
@@ -78,7 +72,7 @@ export async function startGuest(options: GuestOptions): Promise<Guest> {
   const channelPath = join(scratch, `${name}-channel.sock`);
   if (existsSync(channelPath)) unlinkSync(channelPath);
 
-  const channel = channelServer(channelPath);
+  const channel = await Channel.open(name, channelPath);
   const qemu = start(name, program, [
     ...["-nodefaults", "-no-user-config", "-display", "none", "-smp", "1", "-m", `${memoryMb}M`],
     ...["-object", `memory-backend-memfd,id=m,size=${memoryMb}M,share=on`],
@@ -93,30 +87,7 @@ export async function startGuest(options: GuestOptions): Promise<Guest> {
     ...["-device", ["virtio-net-pci,netdev=net,romfile=", `mac=${mac}`, ...vectors, ...device].join(",")],
   ]);
 
-  let commands = 0;
-  const speak = async (command: string, limitMs: number): Promise<CommandResult> => {
-    const id = `c${++commands}`;
-    const end = new RegExp(`^(.*)\\n@@end ${id} (\\d+)\\n`, "s");
-    channel.text = "";
-    // The guest's own limit is the earlier one (its clock runs in whole seconds), so the channel stays usable.
-    channel.socket?.write(`${id} ${Math.ceil(limitMs / 1000)} ${command}\n`);
-    const what = `the end of \`${command}\` in guest ${name}`;
-    const [, output, status] = await waitFor(what, limitMs + 5000, () => end.exec(channel.text) ?? undefined, [
-      qemu,
-    ]).catch((error: Error) => {
-      throw new Error(`${error.message}; its channel says: ${JSON.stringify(channel.text.slice(-500))}`);
-    });
-    if (Number(status) === 137) throw new Error(`waited ${limitMs / 1000} s in vain for ${what}: ${output}`);
-    return { output: output!, status: Number(status) };
-  };
-  const booted = async (limitMs = 120_000): Promise<void> => {
-    await waitFor(`guest ${name} to boot`, limitMs, () => channel.boots.length > 0, [qemu]);
-  };
-  const must = async (command: string, limitMs = 30_000): Promise<string> => {
-    const { status, output } = await speak(command, limitMs);
-    if (status !== 0) throw new Error(`\`${command}\` in guest ${name} ended with status ${status}:\n${output}`);
-    return output;
-  };
+  channel.needed = [qemu];
 
   return {
     name,
@@ -124,67 +95,35 @@ export async function startGuest(options: GuestOptions): Promise<Guest> {
     ip: address.split("/")[0]!,
     qemu,
     console: consoleFile,
-    booted,
-    must,
-    run: (command, limitMs = 30_000) => speak(command, limitMs),
+    booted: (limitMs) => channel.booted(limitMs),
+    must: (command, limitMs) => channel.must(command, limitMs),
+    run: (command, limitMs) => channel.run(command, limitMs),
     async job(command) {
-      const file = `/tmp/job${++commands}`;
+      const file = `/tmp/job-${channel.nextId()}`;
       const quoted = command.replaceAll("'", "'\\''");
       // setsid makes the shell's pid the number of a process group, which is what stop kills.
-      await must(`(setsid sh -c 'echo $$ >${file}.pid; ${quoted}' >${file} 2>&1; echo $? >${file}.status) &`);
+      await channel.must(`(setsid sh -c 'echo $$ >${file}.pid; ${quoted}' >${file} 2>&1; echo $? >${file}.status) &`);
       return {
         async result(limitMs) {
           const what = `the end of job \`${command}\` in guest ${name}`;
-          const done = async () => (await speak(`cat ${file}.status && cat ${file}`, 30_000)).output;
+          const done = async () => (await channel.run(`cat ${file}.status && cat ${file}`, 30_000)).output;
           const text = await waitFor(what, limitMs, async () => /^(\d+)\n(.*)/s.exec(await done()) ?? undefined, [
             qemu,
           ]);
           return { status: Number(text[1]), output: text[2]! };
         },
         async stop() {
-          await speak(`kill -9 -$(cat ${file}.pid)`, 30_000);
+          await channel.run(`kill -9 -$(cat ${file}.pid)`, 30_000);
         },
       };
     },
     async reboot(limitMs = 120_000) {
-      const boots = channel.boots.length;
+      const boots = channel.bootCount;
       // Not `reboot -f`: Linux 6.1 breaks its virtqueues at shutdown, and its virtio_net then loops for ever in the
       // softirq that cleans the transmitq when frames were in flight (soft lockup, with any back-end).
-      channel.socket?.write("reboot 10 echo b >/proc/sysrq-trigger\n");
-      await waitFor(`guest ${name} to be back after its reboot`, limitMs, () => channel.boots.length > boots, [qemu]);
+      channel.send("reboot 10 echo b >/proc/sysrq-trigger");
+      await channel.booted(limitMs, boots + 1);
     },
     kill: () => qemu.end("SIGKILL"),
   };
 }
-
-/** The host's end of the command channel. */
-interface Channel {
-  socket?: Socket;
-  /** What came since the last command was sent. */
-  text: string;
-  /** Boot ids, one per boot of the guest. */
-  boots: string[];
-}
-
-/** Waits for QEMU to connect the channel's port; QEMU is the client, so nothing the guest says first is lost. */
-function channelServer(path: string): Channel {
-  const channel: Channel = { text: "", boots: [] };
-  const server = createServer((socket) => {
-    channel.socket = socket;
-    // One guest has one channel: no second connection will come.
-    server.close();
-    socket.setEncoding("utf8");
-    socket.on("error", () => socket.destroy());
-    socket.on("data", (text: string) => {
-      channel.text += text;
-      for (let match = ready.exec(channel.text); match !== null; match = ready.exec(channel.text)) {
-        channel.boots.push(match[1]!);
-        channel.text = channel.text.slice(match.index + match[0].length);
-      }
-    });
-  });
-  server.listen(path);
-  return channel;
-}
-
-const ready = /@@ready (\S+)\n/;

@@ -83,7 +83,7 @@ export interface DomainOptions {
   initrd: string;
   /** Kernel command line. */
   append: string;
-  /** Socket on which openChannel listens. */
+  /** Socket on which the domain's Channel listens. */
   channel: string;
   /** File for the guest's console. */
   console: string;

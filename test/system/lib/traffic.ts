@@ -2,7 +2,12 @@
 import type { Guest, Job } from "./guest.js";
 
 /** How many replies came to `count` pings; `interval` in seconds. The guest waits up to 10 s for the last ones. */
-export async function ping(from: Guest, to: Guest, count: number, interval = 0.05): Promise<number> {
+export async function ping(
+  from: Pick<Guest, "run">,
+  to: Pick<Guest, "ip">,
+  count: number,
+  interval = 0.05,
+): Promise<number> {
   const limitMs = (count * interval + 30) * 1000;
   return repliesIn((await from.run(pingCommand(to.ip, count, interval), limitMs)).output);
 }
