@@ -137,7 +137,8 @@ export class FlowTable {
 /** One virtqueue with its driver. Either all calls are for a receiveq, or all are for a transmitq. */
 export class DriverQueue {
   readonly struct: Struct<typeof layout.DriverQueue>;
-  private readonly pointer: number;
+  /** Offset of the struct, which the driver's functions take. */
+  readonly pointer: number;
   private readonly latency: number;
 
   constructor(

@@ -2,16 +2,14 @@
 // sends the flows that come from its address, and checks those that are for it.
 
 import {
-  VIRTIO_F_EVENT_IDX,
   VIRTIO_F_IN_ORDER,
   VIRTIO_F_VERSION_1,
   VIRTIO_NET_F_MRG_RXBUF,
   VIRTIO_NET_HDR_SIZE,
 } from "../../assembly/spec/virtio.js";
-import { bits, hasBit, headerSize } from "../core/feature-bits.js";
+import { bits } from "../core/feature-bits.js";
 import { type BuildTarget, createMemory } from "../core/module.js";
 import { RangeAllocator } from "../core/ranges.js";
-import { splitRingBytes } from "../core/split-ring.js";
 import { Views } from "../core/views.js";
 import { loadModule } from "../core/wasm-files.js";
 import { EPOLLIN, Epoll } from "../sys/epoll.js";
@@ -20,27 +18,24 @@ import { closeFd } from "../sys/memfd.js";
 import { Reactor } from "../sys/reactor.js";
 import {
   bufferBytesFor,
-  buffersBytes,
   COUNTER_NAMES,
   type DriverCounters,
-  DriverQueue,
+  type DriverQueue,
   FlowTable,
   instantiateDriver,
   type Verify,
 } from "./driver.js";
-import { FLOW_BYTES } from "./driver-layout.js";
 import type { Fd } from "../vhost-user/effects.js";
-import { FrontEnd, type GuestRing } from "./front-end.js";
+import { FrontEnd } from "./front-end.js";
+import { createGuestQueues, queuesControlBytes, queuesRamBytes, type QueueShape } from "./guest-queues.js";
 import { guestRamBytes } from "./ram.js";
 import type { FrameSizes, TrafficFlow } from "./traffic.js";
 
 const PAGE = 65536;
 /** Pages that the module wants at least (asconfig.json). */
 const PAGES_MIN = 16;
-/** Room for the driver's own structs, beside its flows. */
+/** The driver's own structs are from here to the guest's RAM. */
 const CONTROL_START = 4096;
-const CONTROL_BYTES_PER_PAIR = 256 * 1024;
-const CACHE_LINE = 64;
 
 /** What most guests' drivers use of what the switch may offer. */
 export const LOAD_FEATURES: bigint = bits(VIRTIO_F_VERSION_1, VIRTIO_NET_F_MRG_RXBUF, VIRTIO_F_IN_ORDER);
@@ -124,13 +119,9 @@ export class LoadGuest {
     if (this.own.length < pairs || this.own.at(-1)! - this.own[0]! !== this.own.length - 1) {
       throw new Error(`${mac} needs a flow for each of its ${pairs} queue pairs, side by side in the list of flows`);
     }
-    const { tx, rx } = this.bufferBytes();
-    const rings = Object.values(splitRingBytes(queueSize)).reduce((sum, bytes) => sum + bytes + CACHE_LINE, 0);
-    const buffers = buffersBytes(queueSize, tx) + buffersBytes(queueSize, rx) + 2 * CACHE_LINE;
-    // With two regions the rings and transmit buffers lie in the first, the receive buffers in the second.
-    const bytes = pairs * (2 * rings + buffers) * (options.regions === 2 ? 2 : 1);
-    const ram = { bytes, regions: options.regions, hugePages: options.hugePages };
-    const window = CONTROL_START + pairs * (CONTROL_BYTES_PER_PAIR + queueSize * 8) + flows.length * FLOW_BYTES;
+    const shape = this.shape();
+    const ram = { bytes: queuesRamBytes(shape), regions: options.regions, hugePages: options.hugePages };
+    const window = CONTROL_START + queuesControlBytes(shape, flows.length);
     this.memory = createMemory(Math.max(Math.ceil((window + guestRamBytes(ram)) / PAGE), PAGES_MIN));
     this.views = new Views(this.memory);
     this.control = new RangeAllocator(CONTROL_START, window);
@@ -251,46 +242,26 @@ export class LoadGuest {
     void this.reactor.close();
   }
 
-  private bufferBytes(): { tx: number; rx: number } {
-    const tx = bufferBytesFor(this.options.frameBytes ?? 1518, VIRTIO_NET_HDR_SIZE);
-    return { tx, rx: this.options.rxBufferBytes ?? tx };
+  private shape(): QueueShape {
+    const { frameBytes = 1518, rxBufferBytes, queueSize = 256, pairs = 1, regions } = this.options;
+    const txBufferBytes = bufferBytesFor(frameBytes, VIRTIO_NET_HDR_SIZE);
+    return { pairs, queueSize, txBufferBytes, rxBufferBytes: rxBufferBytes ?? txBufferBytes, regions };
   }
 
   private setUpQueues(features: bigint): void {
     this.features = features;
-    const { pairs = 1 } = this.options;
-    const driver = instantiateDriver(loadModule("driver", this.options.target).module, this.memory);
-    const negotiated = {
-      headerBytes: headerSize(features),
-      mergeable: hasBit(features, VIRTIO_NET_F_MRG_RXBUF),
-      eventIdx: hasBit(features, VIRTIO_F_EVENT_IDX),
-      inOrder: hasBit(features, VIRTIO_F_IN_ORDER),
-    };
-    const { tx, rx } = this.bufferBytes();
-    const share = Math.floor(this.own.length / pairs);
-    for (let pair = 0; pair < pairs; pair++) {
-      const queue = (ring: GuestRing, bufferBytes: number, region: number) => {
-        const { ram } = this.frontEnd;
-        const buffers = ram.allocate(buffersBytes(ring.size, bufferBytes), CACHE_LINE, region);
-        const place = {
-          size: ring.size,
-          desc: ring.place.desc.offset,
-          avail: ring.place.avail.offset,
-          used: ring.place.used.offset,
-          buffers: buffers.offset,
-          buffersAddress: buffers.guestAddress,
-          bufferBytes,
-        };
-        return new DriverQueue(driver, this.views, this.control, place, negotiated);
-      };
-      const receiveq = queue(this.frontEnd.rings[2 * pair]!, rx, this.frontEnd.ram.regions.length - 1);
-      const transmitq = queue(this.frontEnd.rings[2 * pair + 1]!, tx, 0);
-      receiveq.startReceive(this.table);
-      const last = pair === pairs - 1;
-      transmitq.startTransmit(this.table, this.own[pair * share]!, last ? this.own.length - pair * share : share);
-      this.receiveqs.push(receiveq);
-      this.transmitqs.push(transmitq);
-    }
+    const { receiveqs, transmitqs } = createGuestQueues({
+      frontEnd: this.frontEnd,
+      driver: instantiateDriver(loadModule("driver", this.options.target).module, this.memory),
+      views: this.views,
+      control: this.control,
+      table: this.table,
+      own: { first: this.own[0]!, count: this.own.length },
+      shape: this.shape(),
+      features,
+    });
+    this.receiveqs.push(...receiveqs);
+    this.transmitqs.push(...transmitqs);
   }
 
   /** True when there is something already; then nothing is armed. */

@@ -1,7 +1,8 @@
-// Which CPU a thread runs on, and how much CPU time it has used.
+// Which CPU a thread or process runs on, and how much CPU time it has used.
 
+import { readdirSync } from "node:fs";
 import { check, errnoOf, lastErrno, libc, pinned } from "./libc.js";
-import { SystemError } from "./system-error.js";
+import { isSystemError, SystemError } from "./system-error.js";
 
 const CPU_SET_BYTES = 128; // sizeof(cpu_set_t): CPUs 0 to 1023
 const CLOCK_PROCESS_CPUTIME_ID = 2;
@@ -14,6 +15,27 @@ const TIMESPEC_BYTES = 16;
  *   this process may use
  */
 export function pinThread(cpus: readonly number[]): void {
+  setAffinity(0, cpus);
+}
+
+/**
+ * Let all threads of a process run on these CPUs only; threads that it starts later inherit it from those.
+ * @throws as `pinThread`; SystemError ESRCH when there is no such process, EPERM when it is somebody else's
+ */
+export function pinProcess(pid: number, cpus: readonly number[]): void {
+  setAffinity(pid, cpus);
+  for (const task of readdirSync(`/proc/${pid}/task`)) {
+    try {
+      setAffinity(Number(task), cpus);
+    } catch (error) {
+      // A thread that has ended since the folder was read needs no CPU.
+      if (!isSystemError(error, "ESRCH")) throw error;
+    }
+  }
+}
+
+/** `tid` 0 is the calling thread. */
+function setAffinity(tid: number, cpus: readonly number[]): void {
   const mask = new Uint8Array(CPU_SET_BYTES);
   for (const cpu of cpus) {
     if (!Number.isInteger(cpu) || cpu < 0 || cpu >= CPU_SET_BYTES * 8) {
@@ -22,7 +44,7 @@ export function pinThread(cpus: readonly number[]): void {
     mask[cpu >> 3] |= 1 << (cpu & 7);
   }
   if (cpus.length === 0) throw new RangeError("a thread needs at least one CPU to run on");
-  if (libc().sched_setaffinity(0, mask.length, mask) < 0) {
+  if (libc().sched_setaffinity(tid, mask.length, mask) < 0) {
     const errno = lastErrno();
     const detail =
       errno === errnoOf("EINVAL")
