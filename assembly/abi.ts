@@ -91,8 +91,6 @@ export class Queue {
   nextUsed: u32 = 0;
   /** nextUsed when the last call was decided (event idx). */
   calledUsed: u32 = 0;
-  /** avail.idx as last read. */
-  seenAvail: u32 = 0;
   /** QUEUE_* of spec/status.ts, and the descriptor index at which it was seen. */
   status: u32 = 0;
   statusDescriptor: u32 = 0;
@@ -100,6 +98,7 @@ export class Queue {
   callPending: u32 = 0;
   /** Spin lock, see `shared`. */
   lock: u32 = 0;
+  pad6: u32 = 0;
   pad2: u64 = 0;
   pad3: u64 = 0;
   pad4: u64 = 0;

@@ -171,6 +171,8 @@ export class Port {
       enabled,
       worker: worker ?? 0,
     });
+    // What a switch before us completed and could not tell any more.
+    if (call !== null) signal(call);
     this.log.debug(`queue ${index} runs, ${setup.size} entries from ${setup.nextAvail}`);
   }
 
