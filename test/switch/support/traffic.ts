@@ -8,6 +8,7 @@ import { type Lab, until } from "./lab.js";
 /** Frames on their way to one guest, at most: far fewer than its ring has. */
 const AHEAD = 48;
 const TURN_MS = 2;
+const FLOWS_PER_GUEST = 8;
 const PERFECT = { corrupt: 0, lost: 0, duplicates: 0, reordered: 0, stale: 0 };
 
 type Options = Partial<LoadGuestOptions>;
@@ -21,7 +22,10 @@ export class Pair {
     const macs = [guestMac(first), guestMac(first + 1)] as const;
     const each = Array.isArray(options) ? options : [options, options];
     const pairs = Math.max(...each.map(({ pairs = 1 }) => pairs));
+    // Each pair's flows have numbers of their own, so that what one floods is foreign to the others.
+    const others = { from: guestMac(0xffff), to: guestMac(0xffff) };
     const flows = [
+      ...Array.from({ length: first * FLOWS_PER_GUEST }, () => others),
       ...Array.from({ length: pairs }, () => ({ from: macs[0], to: macs[1] })),
       ...Array.from({ length: pairs }, () => ({ from: macs[1], to: macs[0] })),
     ];
