@@ -92,7 +92,10 @@ export class Connection {
     }
   }
 
-  /** Carries out messages one after the other; the socket is not read meanwhile. */
+  /**
+   * Carries out messages one after the other; the socket is not read meanwhile, nor while replies wait to be taken: a
+   * front-end that asks and never listens may not fill our memory.
+   */
   private async handle(messages: WireMessage[]): Promise<void> {
     this.busy = true;
     this.watch.update({ readable: undefined });
@@ -115,8 +118,12 @@ export class Connection {
       this.watch.stop();
       await this.finishClosing();
     } else {
-      this.watch.update({ readable: () => this.onReadable() });
+      this.readOn();
     }
+  }
+
+  private readOn(): void {
+    if (!this.busy && this.unsent.length === 0) this.watch.update({ readable: () => this.onReadable() });
   }
 
   private async carryOut(message: WireMessage): Promise<void> {
@@ -161,7 +168,7 @@ export class Connection {
         sent = send(this.fd, next!);
       } catch (error) {
         this.port.log.debug(`front-end lost: ${(error as Error).message}`);
-        this.closing = true;
+        void this.close();
         return;
       }
       if (sent === "again") {
@@ -172,6 +179,7 @@ export class Connection {
       else this.unsent.shift();
     }
     this.watch.update({ writable: undefined });
+    this.readOn();
   }
 
   private async finishClosing(): Promise<void> {

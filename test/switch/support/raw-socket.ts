@@ -12,6 +12,8 @@ export class RawSocket {
   private readonly framer = new Framer("replies");
   private readonly replies: WireMessage[] = [];
   private fd: Fd | null;
+  /** Bytes that the socket has taken. */
+  sentBytes = 0;
 
   constructor(path: string) {
     this.fd = connectUnix(path);
@@ -20,7 +22,9 @@ export class RawSocket {
   /** Sends what the socket takes at once; returns how many bytes that were. */
   some(bytes: Uint8Array, fds: readonly Fd[] = []): number {
     const sent = send(this.fd!, bytes, fds);
-    return sent === "again" ? 0 : sent;
+    if (sent === "again") return 0;
+    this.sentBytes += sent;
+    return sent;
   }
 
   /** Sends all; the descriptors go with the first byte. */
