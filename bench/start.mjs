@@ -1,0 +1,31 @@
+// `npm run bench` and `npm run bench:peers`: makes the checkout ready (tools/prepare.mjs), compiles the benches into
+// bench/dist and runs one of them with the words that follow its name. Nothing of it is part of the package.
+
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, symlinkSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const PROGRAMS = { cases: "bench/cases/main.js", peers: "bench/peers/main.js" };
+
+process.chdir(join(dirname(fileURLToPath(import.meta.url)), ".."));
+const [name, ...words] = process.argv.slice(2);
+const program = PROGRAMS[name];
+if (program === undefined) {
+  process.stderr.write(`bench: name one of ${Object.keys(PROGRAMS).join(", ")}\n`);
+  process.exit(2);
+}
+
+run("tools/prepare.mjs", []);
+mkdirSync("bench/dist", { recursive: true });
+run(join("node_modules", "typescript", "bin", "tsc"), ["-p", "bench/tsconfig.json"]);
+// The compiled host looks for its modules beside itself.
+if (!existsSync("bench/dist/wasm")) symlinkSync("../../dist/wasm", "bench/dist/wasm");
+process.argv.splice(2, Number.POSITIVE_INFINITY, ...words);
+await import(join(process.cwd(), "bench/dist", program));
+
+function run(script, rest) {
+  // Progress belongs on standard error: standard output is the report.
+  const { status } = spawnSync(process.execPath, [script, ...rest], { stdio: ["ignore", 2, 2] });
+  if (status !== 0) process.exit(1);
+}

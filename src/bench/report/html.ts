@@ -1,0 +1,93 @@
+// A benchmark's result as one HTML file that needs nothing else: charts as SVG, each with its figures as a table.
+
+import type { BenchResult } from "../result.js";
+import { renderChart, renderKey } from "./chart.js";
+import { escapeHtml } from "./escape.js";
+import { type Figure, type Section, sectionsOf } from "./figures.js";
+import type { HistoryEntry } from "./history.js";
+import { STYLE } from "./style.js";
+
+/** The whole page. `history`: earlier runs and this one, oldest first, for the trend. */
+export function reportHtml(result: BenchResult, history: readonly HistoryEntry[] = []): string {
+  const sections = sectionsOf(result, history);
+  return `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>ringbridge bench, ${escapeHtml(result.startedAt)}</title>
+<style>${STYLE}</style>
+</head>
+<body>
+<header>
+<h1>ringbridge bench</h1>
+<p class="soft">${escapeHtml(result.startedAt)}, ${Math.round(result.seconds)} s: <code>${escapeHtml(result.command)}</code></p>
+</header>
+<main>
+${warnings(result)}
+${environment(result)}
+${sections.map(renderSection).join("\n")}
+${notes(result)}
+</main>
+</body>
+</html>
+`;
+}
+
+function warnings({ throughput }: BenchResult): string {
+  const wrong = new Set(throughput.filter((point) => point.wrong > 0).map(({ backEnd }) => backEnd));
+  if (wrong.size === 0) return "";
+  const names = [...wrong].map(escapeHtml).join(", ");
+  const text = `Frames arrived changed, twice or out of order with ${names}: those figures are worth nothing.`;
+  return `<p class="warning">${text}</p>`;
+}
+
+function environment({ environment: e, backEnds }: BenchResult): string {
+  const commit = e.commit === undefined ? "" : `, commit ${e.commit.slice(0, 12)}`;
+  const facts: [string, string][] = [
+    ["Processor", `${e.cpu}, ${e.cores} cores`],
+    ["System", `Linux ${e.kernel}, ${e.hugePages ? "2 MiB" : "4 KiB"} pages`],
+    ["Node", `${e.node} (V8 ${e.v8})`],
+    ["ringbridge", `${e.ringbridge}${commit}, core ${e.wasmHash}`],
+  ];
+  const rows = [
+    ...facts,
+    ...backEnds.map(({ name, description, command }): [string, string] => [
+      name,
+      command === undefined ? description : `${description}: ${command}`,
+    ]),
+  ].map(([name, text]) => `<tr><th scope="row">${escapeHtml(name)}</th><td class="wide">${escapeHtml(text)}</td></tr>`);
+  return `<h2>What was measured</h2>\n<div class="scroll"><table><tbody>${rows.join("")}</tbody></table></div>`;
+}
+
+function renderSection({ title, text, figures }: Section, number: number): string {
+  const drawn = figures.map((figure, i) => renderFigure(figure, `chart-${number}-${i}`));
+  return [
+    `<section>\n<h2>${escapeHtml(title)}</h2>`,
+    `<p class="soft">${escapeHtml(text)}</p>`,
+    `<div class="figures">\n${drawn.join("\n")}\n</div>\n</section>`,
+  ].join("\n");
+}
+
+function renderFigure({ chart, columns, rows }: Figure, id: string): string {
+  const keys = chart.series.map(({ name, style }) => `<li>${renderKey(style)}${escapeHtml(name)}</li>`).join("");
+  const head = columns.map((column) => `<th scope="col">${escapeHtml(column)}</th>`).join("");
+  const body = rows.map((row) => `<tr>${row.map((cell) => `<td>${escapeHtml(cell)}</td>`).join("")}</tr>`).join("");
+  return [
+    `<figure><figcaption>${escapeHtml(chart.title)}</figcaption>`,
+    `<ul class="keys">${keys}</ul>`,
+    renderChart(chart, id),
+    '<details><summary>Figures</summary><div class="scroll">',
+    `<table><thead><tr>${head}</tr></thead><tbody>${body}</tbody></table>`,
+    "</div></details>",
+    "</figure>",
+  ].join("\n");
+}
+
+function notes({ discarded, notes: list }: BenchResult): string {
+  const items = [
+    `Windows left out: ${discarded.stalls} with a stall of the machine, ${discarded.moved} during which the cores moved.`,
+    ...list,
+  ];
+  return `<section>\n<h2>Notes</h2>\n<ul>${items.map((item) => `<li>${escapeHtml(item)}</li>`).join("")}</ul>\n</section>`;
+}
