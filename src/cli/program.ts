@@ -6,6 +6,7 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { defaultControlPath } from "../config/control-path.js";
 import { ConfigError } from "../config/problems.js";
+import type { BenchFlags } from "./bench.js";
 import { type Io, processIo, UsageError } from "./io.js";
 import { packageVersion } from "../version.js";
 
@@ -140,7 +141,9 @@ function createProgram(io: Io, perform: Perform): Command {
 
   program
     .command("demo")
-    .description("run a switch and two simulated guests, each a process of its own, and check every frame they exchange")
+    .description(
+      "run a switch and two simulated guests, each a process of its own, and check every frame they exchange",
+    )
     .option("--seconds <n>", "how long to measure", positiveNumber)
     .option("--size <bytes>", 'frame size in bytes, or "imix"', frameSize)
     .option("--workers <n>", "data path threads", positiveInteger)
@@ -149,6 +152,33 @@ function createProgram(io: Io, perform: Perform): Command {
       perform(async () => {
         const { runDemo } = await import("./demo.js");
         return runDemo(options, io);
+      }),
+    );
+
+  program
+    .command("bench")
+    .description("measure ringbridge, or any vhost-user back-ends side by side")
+    .option("--backend <backend>", "ringbridge, null, or NAME=/a.sock,/b.sock[:connect|:listen][@PID]", collect)
+    .option("--sizes <list>", "frame sizes in bytes, also imix (default: 64,256,512,1024,1518)")
+    .option("--directions <list>", "one-way, both-ways (default: one-way)")
+    .option("--flows <list>", "streams in each direction, each with addresses of its own (default: 1)")
+    .option("--ports <list>", "ports of the back-end in use, in pairs (default: 2)")
+    .option("--methods <list>", "mrr, ndr, pdr, loss, latency (default: mrr)")
+    .option("--duration <s>", "seconds of one window (default: 0.15)", positiveNumber)
+    .option("--windows <n>", "windows of each back-end for a figure (default: 9)", positiveInteger)
+    .option("--reference <name>", "the back-end that others are compared with")
+    .option("--cpus <generator,back-end>", "the cores to use")
+    .option("--nice <n>", "nice value of generator and back-ends, such as -20 (needs CAP_SYS_NICE)", niceValue)
+    .option("--queues <n>", "queue pairs of a port (default: 1)", positiveInteger)
+    .option("--queue-size <n>", "entries of a ring (default: 256)", positiveInteger)
+    .option("--huge-pages", "guest memory in 2 MiB pages, which must be reserved")
+    .option("--workers <n>", "data path threads of the ringbridge that is started (default: 1)", positiveInteger)
+    .option("--poll", "have that ringbridge never sleep")
+    .option("--json <file>", "write the result as JSON")
+    .action((options: BenchFlags) =>
+      perform(async () => {
+        const { benchCommand } = await import("./bench.js");
+        return benchCommand(options, io);
       }),
     );
 
@@ -189,6 +219,14 @@ function positiveNumber(text: string): number {
 function positiveInteger(text: string): number {
   if (!/^[1-9]\d{0,8}$/.test(text)) throw new InvalidArgumentError("It must be a whole number from 1 on.");
   return Number(text);
+}
+
+function niceValue(text: string): number {
+  const value = Number(text);
+  if (!/^-?\d+$/.test(text) || value < -20 || value > 19) {
+    throw new InvalidArgumentError("It must be a whole number from -20 to 19.");
+  }
+  return value;
 }
 
 function frameSize(text: string): number | "imix" {

@@ -1,6 +1,7 @@
-// Which CPU a thread or process runs on, and how much CPU time it has used.
+// Which CPU a thread or process runs on, how soon, and how much CPU time it has used.
 
-import { readdirSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { setPriority } from "node:os";
 import { check, errnoOf, lastErrno, libc, pinned } from "./libc.js";
 import { isSystemError, SystemError } from "./system-error.js";
 
@@ -24,12 +25,48 @@ export function pinThread(cpus: readonly number[]): void {
  */
 export function pinProcess(pid: number, cpus: readonly number[]): void {
   setAffinity(pid, cpus);
+  forEachThread(pid, (tid) => setAffinity(tid, cpus));
+}
+
+/**
+ * Set the nice value of all threads of a process, from -20 (first) to 19. Threads that it starts later inherit it.
+ * @throws an Error EACCES when it may not be lowered (CAP_SYS_NICE), ESRCH when there is no such process
+ */
+export function setProcessPriority(pid: number, nice: number): void {
+  setPriority(pid, nice);
+  forEachThread(pid, (tid) => setPriority(tid, nice));
+}
+
+/** Set the nice value of the calling thread alone. @throws as `setProcessPriority` */
+export function setThreadPriority(nice: number): void {
+  setPriority(0, nice);
+}
+
+/**
+ * Set the nice value of the session that a process belongs to, beside other sessions: where the kernel groups tasks by
+ * session (CONFIG_SCHED_AUTOGROUP), a thread's own value counts only within it.
+ * @returns the value before; undefined, and nothing was done, where there is no such thing or it may not be set
+ */
+export function setSessionPriority(pid: number, nice: number): number | undefined {
+  const path = `/proc/${pid}/autogroup`;
+  try {
+    const before = / nice (-?\d+)/.exec(readFileSync(path, "utf8"))?.[1];
+    if (before === undefined) return undefined;
+    writeFileSync(path, String(nice));
+    return Number(before);
+  } catch {
+    return undefined;
+  }
+}
+
+/** A thread that has ended since the folder was read is passed over. */
+function forEachThread(pid: number, action: (tid: number) => void): void {
   for (const task of readdirSync(`/proc/${pid}/task`)) {
     try {
-      setAffinity(Number(task), cpus);
+      action(Number(task));
     } catch (error) {
-      // A thread that has ended since the folder was read needs no CPU.
-      if (!isSystemError(error, "ESRCH")) throw error;
+      const code = isSystemError(error) ? error.code : (error as { info?: { code?: string } }).info?.code;
+      if (code !== "ESRCH") throw error;
     }
   }
 }
