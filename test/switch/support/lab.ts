@@ -10,7 +10,7 @@ import type { PortStatus } from "../../../src/api/status.js";
 import { builtFile } from "../../../src/guest/children.js";
 
 /** Far more than anything waited for takes, so that only what never comes fails. */
-const LIMIT_MS = 15_000;
+const LIMIT_MS = 12_000;
 const LOOK_MS = 2;
 
 /** Looks again and again until `look` gives something; `what` is what never came, for the error. */
