@@ -38,7 +38,7 @@ export function handFrame(to: number, from: number, length: number, number: numb
 
 /** Passes a frame from one guest to another and compares every byte; frames of others are passed over. */
 export async function pass(from: HandGuest, to: HandGuest, number: number, [toPair, fromPair] = [0, 0]): Promise<void> {
-  const sent = handFrame(2, 1, 60 + (number % 900), number);
+  const sent = handFrame(to.number, from.number, 60 + (number % 900), number);
   await until(`room for frame ${number}`, () => from.send(sent, fromPair) || undefined);
   const arrived = (bytes: Uint8Array) => bytes.length === sent.length && numberOf(bytes) === number;
   const got = await until(`frame ${number}`, () => to.receive(toPair).find(arrived));
@@ -90,6 +90,9 @@ export class HandRing {
 }
 
 export class HandGuest {
+  private static count = 0;
+  /** Its address in `pass`, and in a `handFrame`: no other guest has it. */
+  readonly number = 0x100 + HandGuest.count++;
   readonly memory = createMemory(256);
   readonly data = new DataView(this.memory.buffer);
   readonly files: RamFile[] = [];
