@@ -4,7 +4,7 @@
 // All are written by the host before `startReceive` or `startTransmit`, and by the driver afterwards, which one thread
 // at a time may call: the host then only reads counters.
 
-export const DRIVER_ABI_VERSION: u32 = 1;
+export const DRIVER_ABI_VERSION: u32 = 2;
 
 /** Bytes of our own header at the start of every frame (frame.ts); no frame is shorter. */
 export const FRAME_MIN: u32 = 32;
@@ -16,8 +16,8 @@ export const RECEIVE_BURST: u32 = 64;
 export const FLOW_WINDOW: u32 = 1024;
 /** From one Flow to the next, bitmap included. */
 export const FLOW_BYTES: u32 = 192;
-/** Entries of a latency histogram: eight to each power of two. */
-export const LATENCY_BUCKETS: u32 = 256;
+/** Entries of a latency histogram: 32 to each power of two, so that a value is known to 3 %. */
+export const LATENCY_BUCKETS: u32 = 896;
 
 /** What `receive` looks at: nothing but lengths, also our header and the sequence, or also every byte of payload. */
 export const VERIFY_NOTHING: u32 = 0;
@@ -68,7 +68,9 @@ export class DriverQueue {
   scratchBytes: u32 = 0;
   /** -> u64[LATENCY_BUCKETS], or 0. */
   latency: u32 = 0;
-  pad0: u64 = 0;
+  /** From the stamp of one frame of a burst to the next one's, in 1/256 of the stamps' unit. */
+  stampStep: u32 = 0;
+  pad0: u32 = 0;
   pad1: u64 = 0;
 
   // driver

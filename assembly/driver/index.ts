@@ -5,6 +5,7 @@
 import { ABI_VERSION as CORE_ABI_VERSION } from "../abi";
 import { VIRTQ_DESC_F_WRITE } from "../spec/virtio";
 import * as abi from "./abi";
+import { passOn as passOnFrames } from "./null-device";
 import { receive as receiveFrames } from "./receive";
 import { arm as armCall, disarm as disarmCall, offer, publish, reset } from "./ring";
 import { reclaim as reclaimSent, send as sendFrames } from "./send";
@@ -32,7 +33,7 @@ export function startTransmit(pointer: usize): void {
 
 /**
  * Sends up to `count` frames, as many as there are free buffers for. `stamp` is the sender's clock, in the unit that
- * the receiver's has. Returns twice the number of frames, plus 1 when the device wants a kick.
+ * the receiver's has; of frames after the first it is more by `stampStep`. Returns twice the number of frames, plus 1 when the device wants a kick.
  */
 export function send(pointer: usize, count: u32, stamp: u32): u32 {
   return sendFrames(changetype<abi.DriverQueue>(pointer), count, stamp);
@@ -49,6 +50,14 @@ export function reclaim(pointer: usize): u32 {
  */
 export function receive(pointer: usize, budget: u32, verify: u32, now: u32): u32 {
   return receiveFrames(changetype<abi.DriverQueue>(pointer), budget, verify, now);
+}
+
+/**
+ * Not a driver's part but the device's: what the least of all back-ends would do between a transmitq and a receiveq
+ * (null-device.ts). Returns the number of frames.
+ */
+export function passOn(transmitq: usize, receiveq: usize): u32 {
+  return passOnFrames(changetype<abi.DriverQueue>(transmitq), changetype<abi.DriverQueue>(receiveq));
 }
 
 /** Before the guest sleeps: asks for a call. Returns 1 when there is something already, so that it must not sleep. */

@@ -138,11 +138,11 @@ function check(queue: DriverQueue, at: usize, length: u32, verify: u32, now: u32
 }
 
 /**
- * The histogram's entry for a value: eight to each power of two, the first eight for 0 to 7.
+ * The histogram's entry for a value: 32 to each power of two, the first 32 for 0 to 31.
  * @inline
  */
 function bucket(value: u32): u32 {
-  if (value < 8) return value;
+  if (value < 32) return value;
   const exponent = 31 - clz(value);
-  return ((exponent - 2) << 3) | ((value >>> (exponent - 3)) & 7);
+  return ((exponent - 4) << 5) | ((value >>> (exponent - 5)) & 31);
 }

@@ -48,6 +48,7 @@ export function send(queue: DriverQueue, count: u32, stamp: u32): u32 {
   const sizes = queue.sizes;
   const sizeCount = queue.sizeCount;
   const payload = queue.payload;
+  const stampStep = <u64>queue.stampStep;
   let flowIndex = queue.flow;
   let sizeIndex = queue.sizeIndex;
   let bytes: u64 = 0;
@@ -61,7 +62,8 @@ export function send(queue: DriverQueue, count: u32, stamp: u32): u32 {
     const sequence = flow.nextSend;
     flow.nextSend = sequence + 1;
     // The virtio_net header in front was zeroed at the start and nobody has written to it since.
-    writeFrame(buffers + number * stride + header, flow, sequence, length, stamp, payload);
+    const due = stamp + <u32>((stampStep * i) >> 8);
+    writeFrame(buffers + number * stride + header, flow, sequence, length, due, payload);
     const entry: usize = desc + (number << 4) + 8;
     if (load<u32>(entry) != length + header) store<u32>(entry, length + header);
     offer(queue, i, number);

@@ -1,13 +1,13 @@
 // GENERATED from assembly/driver/abi.ts by tools/layout-transform.mjs at every build. Do not edit.
 
-export const DRIVER_ABI_VERSION = 1;
+export const DRIVER_ABI_VERSION = 2;
 export const FAULT_USED_ID = 2;
 export const FAULT_USED_INDEX = 1;
 export const FLOW_BYTES = 192;
 export const FLOW_WINDOW = 1024;
 export const FRAME_MIN = 32;
 export const FRAME_SLACK = 16;
-export const LATENCY_BUCKETS = 256;
+export const LATENCY_BUCKETS = 896;
 export const RECEIVE_BURST = 64;
 export const VERIFY_NOTHING = 0;
 export const VERIFY_PAYLOAD = 2;
@@ -37,6 +37,7 @@ export const DriverQueue = {
     scratch: { offset: 76, type: "u32" },
     scratchBytes: { offset: 80, type: "u32" },
     latency: { offset: 84, type: "u32" },
+    stampStep: { offset: 88, type: "u32" },
     nextAvail: { offset: 104, type: "u32" },
     nextUsed: { offset: 108, type: "u32" },
     freeTaken: { offset: 112, type: "u32" },

@@ -14,6 +14,7 @@ export interface DriverExports {
   send(queue: number, count: number, stamp: number): number;
   reclaim(queue: number): number;
   receive(queue: number, budget: number, verify: number, now: number): number;
+  passOn(transmitq: number, receiveq: number): number;
   arm(queue: number): number;
   disarm(queue: number): void;
 }
@@ -263,7 +264,7 @@ export class DriverQueue {
 }
 
 /**
- * The value that the share `quantile` (0 to 1) of a histogram's frames does not exceed, to within an eighth, in the
+ * The value that the share `quantile` (0 to 1) of a histogram's frames does not exceed, to within 3 %, in the
  * unit of the stamps; undefined when it holds none.
  */
 export function latencyQuantile(histogram: readonly number[], quantile: number): number | undefined {
@@ -279,9 +280,9 @@ export function latencyQuantile(histogram: readonly number[], quantile: number):
 
 /** Highest value of a histogram's bucket (assembly/driver/receive.ts). */
 function bucketEnd(bucket: number): number {
-  if (bucket < 8) return bucket;
-  const exponent = (bucket >>> 3) + 2;
-  return 2 ** exponent + ((bucket & 7) + 1) * 2 ** (exponent - 3) - 1;
+  if (bucket < 32) return bucket;
+  const exponent = (bucket >>> 5) + 4;
+  return 2 ** exponent + ((bucket & 31) + 1) * 2 ** (exponent - 5) - 1;
 }
 
 /** Zeroed bytes on cache lines of their own. */
