@@ -1,8 +1,7 @@
 // `npm run bench` and `npm run bench:peers`: makes the checkout ready (tools/prepare.mjs), compiles the benches into
-// bench/dist and runs one of them with the words that follow its name. Nothing of it is part of the package.
+// dist/bench and runs one of them with the words that follow its name. Nothing of them is part of the package.
 
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, symlinkSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -17,12 +16,9 @@ if (program === undefined) {
 }
 
 run("tools/prepare.mjs", []);
-mkdirSync("bench/dist", { recursive: true });
 run(join("node_modules", "typescript", "bin", "tsc"), ["-p", "bench/tsconfig.json"]);
-// The compiled host looks for its modules beside itself.
-if (!existsSync("bench/dist/wasm")) symlinkSync("../../dist/wasm", "bench/dist/wasm");
 process.argv.splice(2, Number.POSITIVE_INFINITY, ...words);
-await import(join(process.cwd(), "bench/dist", program));
+await import(join(process.cwd(), "dist", program));
 
 function run(script, rest) {
   // Progress belongs on standard error: standard output is the report.

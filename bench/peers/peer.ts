@@ -29,6 +29,8 @@ export interface Peer {
 
 export interface PeerKind {
   name: string;
+  /** It writes addresses of its own into the frames, which a generator that checks every frame calls changed. */
+  rewrites?: boolean;
   /** Pages of 2 MiB that it takes. */
   hugePages(frameBytes: number): number;
   /** Throws when this machine does not have it: the message says what is missing and where it comes from. */

@@ -72,6 +72,7 @@ export function testpmd(mode: ForwardMode): PeerKind {
   const name = `testpmd-${mode}`;
   return {
     name,
+    rewrites: mode === "mac",
     hugePages: () => MEGABYTES / 2 + 2,
     async start(options: PeerOptions): Promise<Peer> {
       needTestpmd();

@@ -11,6 +11,8 @@ export interface ChartPoint {
   /** Quartiles, drawn as a bar. */
   low?: number;
   high?: number;
+  /** Not joined to the point before it. */
+  apart?: boolean;
 }
 
 export interface Series {
@@ -89,7 +91,9 @@ export function renderKey(style: number): string {
 function drawSeries({ name, style, points }: Series, x: Scale, y: Scale): string {
   const sorted = [...points].sort((a, b) => a.x - b.x);
   const at = sorted.map((point) => [x.place(point.x), y.place(point.y)] as const);
-  const path = at.map(([px, py], i) => `${i === 0 ? "M" : "L"}${px.toFixed(1)} ${py.toFixed(1)}`).join("");
+  const path = at
+    .map(([px, py], i) => `${i === 0 || sorted[i]!.apart ? "M" : "L"}${px.toFixed(1)} ${py.toFixed(1)}`)
+    .join("");
   const bars = sorted.flatMap(({ low, high }, i) => {
     if (low === undefined || high === undefined || low === high) return [];
     const px = at[i]![0].toFixed(1);

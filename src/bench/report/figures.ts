@@ -34,7 +34,7 @@ export function sectionsOf(result: BenchResult, history: readonly HistoryEntry[]
     lossSection(result, style),
     latencySection(result, style),
     costSection(result, style),
-    trendSection(history, style),
+    trendSection(history),
   ];
   return sections.filter(({ figures }) => figures.length > 0);
 }
@@ -61,14 +61,23 @@ function seriesOf<T extends { backEnd: string }>(items: readonly T[], style: Sty
   });
 }
 
+/** Groups of which several frame sizes were measured: the others say nothing over frame size, unless they are all. */
+function overFrames<T extends { frame: number | "imix" }>(groups: T[][]): T[][] {
+  const wide = groups.filter((group) => new Set(group.map(({ frame }) => frame)).size > 1);
+  return wide.length > 0 ? wide : groups;
+}
+
 /** An axis with a place for each frame size among `items`. */
-function frameAxis(items: readonly { frame: number | "imix" }[]): {
-  axis: Axis;
-  place: (frame: number | "imix") => number;
-} {
+function frameAxis(items: readonly { frame: number | "imix" }[]) {
   const frames = [...new Set(items.map(({ frame }) => frame))].sort(words.byFrame);
   const ticks = frames.map((frame) => (frame === "imix" ? "IMIX" : String(frame)));
-  return { axis: { label: "Frame size (bytes)", scale: "ordinal", ticks }, place: (frame) => frames.indexOf(frame) };
+  const axis: Axis = { label: "Frame size (bytes)", scale: "ordinal", ticks };
+  // A mix is no size that follows the largest one.
+  return { axis, place: (frame: number | "imix") => ({ x: frames.indexOf(frame), apart: frame === "imix" }) };
+}
+
+function flowsName(flows: number): string {
+  return flows === 1 ? "1 flow" : `${flows} flows`;
 }
 
 /** What points have in common but for back-end and frame size, as a title says it. */
@@ -78,14 +87,12 @@ function setting({
   ports,
   cacheClass,
 }: Pick<ThroughputPoint, "direction" | "flows" | "ports" | "cacheClass">) {
-  return `${words.DIRECTION_NAMES[direction]}, ${ports} ports, ${flows} MACs, cores: ${words.CLASS_NAMES[cacheClass]}`;
+  return `${words.DIRECTION_NAMES[direction]}, ${ports} ports, ${flowsName(flows)}, cores: ${words.CLASS_NAMES[cacheClass]}`;
 }
 
 function throughputSection(result: BenchResult, style: StyleOf): Section {
   const groups = groupBy(result.throughput, (point) => `${point.method}/${setting(point)}`);
-  // Settings of which only one frame size was measured say nothing over frame size, unless there is nothing else.
-  const wide = groups.filter((group) => new Set(group.map(({ frame }) => frame)).size > 1);
-  const figures = (wide.length > 0 ? wide : groups).flatMap((group) => {
+  const figures = overFrames(groups).flatMap((group) => {
     const first = group[0]!;
     const { axis, place } = frameAxis(group);
     const rows = group.map((point) => [
@@ -104,7 +111,7 @@ function throughputSection(result: BenchResult, style: StyleOf): Section {
     ] as const;
     return kinds.map(({ field, unit, label }): Figure => {
       const series = seriesOf(group, style, ({ frame, [field]: spread }) => ({
-        ...{ x: place(frame), y: spread.median / unit, low: spread.low / unit, high: spread.high / unit },
+        ...{ ...place(frame), y: spread.median / unit, low: spread.low / unit, high: spread.high / unit },
       }));
       const name = field === "framesPerSecond" ? "Frames" : "Bits";
       return { chart: { title: `${name}: ${title}`, x: axis, y: { label, scale: "linear" }, series }, columns, rows };
@@ -122,7 +129,7 @@ function throughputSection(result: BenchResult, style: StyleOf): Section {
 
 function ratioSection(result: BenchResult, style: StyleOf): Section {
   const groups = groupBy(result.ratios, (point) => `${point.reference}/${setting(point)}`);
-  const figures = groups.map((group): Figure => {
+  const figures = overFrames(groups).map((group): Figure => {
     const first = group[0]!;
     const { axis, place } = frameAxis(group);
     return {
@@ -131,7 +138,7 @@ function ratioSection(result: BenchResult, style: StyleOf): Section {
         x: axis,
         y: { label: `Times ${first.reference}`, scale: "linear" },
         series: seriesOf(group, style, ({ frame, ratio }) => ({
-          ...{ x: place(frame), y: ratio.median, low: ratio.low, high: ratio.high },
+          ...{ ...place(frame), y: ratio.median, low: ratio.low, high: ratio.high },
         })),
         guide: { y: 1, text: `as fast as ${first.reference}` },
       },
@@ -227,7 +234,7 @@ function costSection(result: BenchResult, style: StyleOf): Section {
     const groups = groupBy(points, key).filter((group) => new Set(group.map((point) => point[field])).size > 1);
     return groups.map((group): Figure => {
       const { frame, direction, cacheClass } = group[0]!;
-      const fixed = field === "ports" ? `${group[0]!.flows} MACs` : `${group[0]!.ports} ports`;
+      const fixed = field === "ports" ? flowsName(group[0]!.flows) : `${group[0]!.ports} ports`;
       const where = `${words.DIRECTION_NAMES[direction]}, cores: ${words.CLASS_NAMES[cacheClass]}`;
       return {
         chart: {
@@ -252,12 +259,15 @@ function costSection(result: BenchResult, style: StyleOf): Section {
   return {
     title: "Cost per frame",
     text: "Time between two forwarded frames when more are offered than can be carried.",
-    figures: [...over("ports", "Ports in use", "ports"), ...over("flows", "MAC addresses", "MACs")],
+    figures: [
+      ...over("ports", "Ports in use", "ports"),
+      ...over("flows", "Flows, each between two MAC addresses of its own", "flows"),
+    ],
   };
 }
 
 /** What became of the figures of our own switch from run to run. */
-function trendSection(history: readonly HistoryEntry[], style: StyleOf): Section {
+function trendSection(history: readonly HistoryEntry[]): Section {
   const runs = history.length > 1 ? history : [];
   const ticks = runs.map(({ at, commit }) =>
     commit === undefined ? at.slice(0, 10) : `${at.slice(5, 10)} ${commit.slice(0, 7)}`,
@@ -278,9 +288,9 @@ function trendSection(history: readonly HistoryEntry[], style: StyleOf): Section
     const items = group.filter((point) => of(point) !== undefined).sort((a, b) => words.byFrame(a.frame, b.frame));
     if (new Set(items.map(({ x }) => x)).size < 2) return [];
     const { direction, cacheClass, run } = items[0]!;
-    const series = groupBy(items, ({ frame }) => String(frame)).map((points): Series => {
+    const series = groupBy(items, ({ frame }) => String(frame)).map((points, style): Series => {
       const name = words.frameName(points[0]!.frame);
-      return { name, style: style(name), points: points.map((point) => ({ x: point.x, y: of(point)! })) };
+      return { name, style, points: points.map((point) => ({ x: point.x, y: of(point)! })) };
     });
     const cores = `cores: ${words.CLASS_NAMES[cacheClass]}`;
     const where = `${words.DIRECTION_NAMES[direction]}, ${cores}, ${run.generator} generator, ${run.cpu}`;

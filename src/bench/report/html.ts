@@ -21,7 +21,8 @@ export function reportHtml(result: BenchResult, history: readonly HistoryEntry[]
 <body>
 <header>
 <h1>ringbridge bench</h1>
-<p class="soft">${escapeHtml(result.startedAt)}, ${Math.round(result.seconds)} s: <code>${escapeHtml(result.command)}</code></p>
+<p class="soft">${escapeHtml(result.startedAt)}, ${Math.round(result.seconds)} s<br>
+<code>${escapeHtml(result.command)}</code></p>
 </header>
 <main>
 ${warnings(result)}
@@ -84,10 +85,10 @@ function renderFigure({ chart, columns, rows }: Figure, id: string): string {
   ].join("\n");
 }
 
-function notes({ discarded, notes: list }: BenchResult): string {
+function notes({ discarded: { stalls, moved }, notes: list }: BenchResult): string {
   const items = [
-    `Windows left out: ${discarded.stalls} with a stall of the machine, ${discarded.moved} during which the cores moved.`,
+    `Windows left out: ${stalls} with a stall of the machine, ${moved} during which the cores moved.`,
     ...list,
-  ];
-  return `<section>\n<h2>Notes</h2>\n<ul>${items.map((item) => `<li>${escapeHtml(item)}</li>`).join("")}</ul>\n</section>`;
+  ].map((item) => `<li>${escapeHtml(item)}</li>`);
+  return `<section>\n<h2>Notes</h2>\n<ul>${items.join("")}</ul>\n</section>`;
 }

@@ -21,7 +21,7 @@ h2{font-size:1.25rem;margin:2.5rem 0 .25rem}
 p{margin:.25rem 0 1rem;max-width:60rem}
 .soft{color:var(--soft)}
 .warning{border-left:4px solid var(--s1);padding-left:.75rem}
-.figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,34rem),1fr));gap:1.25rem}
+.figures{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,34rem),1fr));gap:1.25rem}
 figure{margin:0;padding:1rem;background:var(--panel);border:1px solid var(--rule);border-radius:8px;min-width:0}
 figcaption{font-weight:600}
 .keys{display:flex;flex-wrap:wrap;gap:.2rem 1.1rem;list-style:none;margin:.4rem 0;padding:0;font-size:.9rem}

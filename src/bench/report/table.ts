@@ -17,9 +17,10 @@ export function reportText(result: BenchResult): string {
 function head(result: BenchResult): string {
   const { environment: e, backEnds } = result;
   const commit = e.commit === undefined ? "" : `, commit ${e.commit.slice(0, 12)}`;
+  const pages = e.hugePages ? "2 MiB" : "4 KiB";
   const lines = [
     `${result.startedAt}, ${Math.round(result.seconds)} s: ${result.command}`,
-    `${e.cpu}, ${e.cores} cores, Linux ${e.kernel}, ${e.hugePages ? "2 MiB" : "4 KiB"} pages, Node ${e.node} (V8 ${e.v8})`,
+    `${e.cpu}, ${e.cores} cores, Linux ${e.kernel}, Node ${e.node} (V8 ${e.v8}), ${pages} pages`,
     `ringbridge ${e.ringbridge}${commit}, core ${e.wasmHash}`,
   ];
   const rows = backEnds.map(({ name, description }) => [name, description]);
@@ -31,7 +32,7 @@ function throughput(result: BenchResult): string {
   const order = new Map(result.backEnds.map(({ name }, i) => [name, i]));
   const columns = [
     ...left("frame", "direction"),
-    ...right("MACs", "ports"),
+    ...right("flows", "ports"),
     ...left("cores", "back-end"),
     ...right("Mpps (quartiles)", "Gbit/s (quartiles)", "× reference", "CPU s/M frames", "loss", "wrong", "windows"),
   ];
