@@ -6,7 +6,8 @@
 
 import { DROP_CAUSES } from "../../assembly/spec/status.js";
 import * as features from "../../assembly/spec/virtio.js";
-import { hasBit, headerSize } from "./feature-bits.js";
+import { BridgePort, BridgeQueue, type MappedRegion, type RingInMemory } from "./bridge-port.js";
+import { hasBit } from "./feature-bits.js";
 import * as layout from "./layout.js";
 import type { CoreExports } from "./module.js";
 import { RangeAllocator } from "./ranges.js";
@@ -27,74 +28,6 @@ export interface BridgeOptions {
   fdb: { limit: number; portLimit: number; ageingSeconds: number };
   /** Where the windows begin; the lab's small memories have theirs nearer. Default WINDOWS_START. */
   windowsStart?: number;
-}
-
-/** A piece of guest memory that is mapped at `window`. Addresses and sizes in bytes. */
-export interface MappedRegion {
-  guestAddress: bigint;
-  size: bigint;
-  window: number;
-}
-
-/** A split ring to run: offsets in linear memory, checked and aligned by whoever resolved them. */
-export interface RingInMemory {
-  size: number;
-  desc: number;
-  avail: number;
-  used: number;
-  nextAvail: number;
-}
-
-export interface QueueCounters {
-  frames: number;
-  bytes: number;
-  calls: number;
-  drops: number[];
-}
-
-/** A running or stopped virtqueue; counters outlive restarts of the ring. */
-export class BridgeQueue {
-  running = false;
-  enabled = false;
-  worker: number | undefined;
-  constructor(
-    readonly index: number,
-    readonly struct: Struct<typeof layout.Queue>,
-  ) {}
-
-  get isReceiveq(): boolean {
-    return this.index % 2 === 0;
-  }
-
-  get status(): number {
-    return this.struct.load("status");
-  }
-
-  get statusDescriptor(): number {
-    return this.struct.load("statusDescriptor");
-  }
-
-  counters(): QueueCounters {
-    const { struct } = this;
-    const first = (struct.at + layout.Queue.fields.drops.offset) >>> 3;
-    const drops = Array.from(struct.views.u64.subarray(first, first + DROP_CAUSES), Number);
-    return { frames: struct.get("frames"), bytes: struct.get("bytes"), calls: struct.get("calls"), drops };
-  }
-}
-
-export class BridgePort {
-  readonly queues = new Map<number, BridgeQueue>();
-  features = 0n;
-  regions: MappedRegion[] = [];
-  constructor(
-    readonly id: number,
-    readonly struct: Struct<typeof layout.Port>,
-  ) {}
-
-  /** Bytes in front of each frame: 12 with VERSION_1 or MRG_RXBUF, else 10 (virtio 1.3, 5.1.6). */
-  get headerBytes(): number {
-    return headerSize(this.features);
-  }
 }
 
 export class Bridge {

@@ -1,6 +1,6 @@
 // A front-end's memory regions, mapped into windows of the linear memory and out again.
 
-import type { MappedRegion } from "../core/bridge.js";
+import type { MappedRegion } from "../core/bridge-port.js";
 import type { RangeAllocator } from "../core/ranges.js";
 import { alignOffset, describeFile, mapInto, memoryBase, unmap } from "../sys/mapping.js";
 import { closeFd } from "../sys/memfd.js";

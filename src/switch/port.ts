@@ -1,6 +1,7 @@
 // One port: carries out the effects of its front-end's session on the bridge, the workers and the memory.
 
-import type { Bridge, BridgePort, RingInMemory } from "../core/bridge.js";
+import type { Bridge } from "../core/bridge.js";
+import type { BridgePort, RingInMemory } from "../core/bridge-port.js";
 import { queueStatusText } from "../core/causes.js";
 import { splitRingBytes } from "../core/split-ring.js";
 import { VIRTQ_AVAIL_ALIGN, VIRTQ_DESC_ALIGN, VIRTQ_USED_ALIGN } from "../../assembly/spec/virtio.js";

@@ -2,7 +2,8 @@
 
 import { QUEUE_OK } from "../../assembly/spec/status.js";
 import type { FdbStatus, PortStatus, QueueStatus, WorkerStatus } from "../api/status.js";
-import type { Bridge, BridgeQueue } from "../core/bridge.js";
+import type { Bridge } from "../core/bridge.js";
+import type { BridgeQueue } from "../core/bridge-port.js";
 import { DROP_CAUSE_NAMES, queueStatusText } from "../core/causes.js";
 import { featureNames, protocolFeatureNames } from "../vhost-user/features.js";
 import type { Endpoint } from "./endpoint.js";

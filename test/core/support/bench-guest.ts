@@ -2,7 +2,7 @@
 
 import * as status from "../../../assembly/spec/status.js";
 import { VIRTIO_F_EVENT_IDX, VIRTIO_F_INDIRECT_DESC, VIRTQ_DESC_SIZE } from "../../../assembly/spec/virtio.js";
-import type { BridgePort, BridgeQueue, MappedRegion } from "../../../src/core/bridge.js";
+import type { BridgePort, BridgeQueue, MappedRegion } from "../../../src/core/bridge-port.js";
 import { hasBit } from "../../../src/core/feature-bits.js";
 import { splitRingBytes } from "../../../src/core/split-ring.js";
 import { type Buffer, type GuestMemory, SplitDriver } from "../../../src/guest/split-driver.js";

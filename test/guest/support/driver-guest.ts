@@ -6,7 +6,7 @@ import {
   VIRTIO_F_VERSION_1,
   VIRTIO_NET_F_MRG_RXBUF,
 } from "../../../assembly/spec/virtio.js";
-import type { BridgePort } from "../../../src/core/bridge.js";
+import type { BridgePort } from "../../../src/core/bridge-port.js";
 import { hasBit } from "../../../src/core/feature-bits.js";
 import { loadModule } from "../../../src/core/wasm-files.js";
 import {
