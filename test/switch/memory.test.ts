@@ -178,9 +178,8 @@ describeLinux("memory that changes under running rings", () => {
       await flow.more(30);
     }
     const dropped = await flow.settle(drops);
-    const causes = (await lab.port(vm1)).drops;
-    expect(Object.values(causes).reduce((sum, count) => sum + count, 0)).toBe(dropped);
-    expect(Object.keys(causes).filter((cause) => cause !== "port-down" && cause !== "no-rx-buffer")).toEqual([]);
+    // The sender's port has all of them: there was no queue to give them to.
+    expect((await lab.port(vm1)).drops).toEqual(dropped === 0 ? {} : { "port-down": dropped });
     expect(lab.guestMappings()).toBe(before);
   });
 

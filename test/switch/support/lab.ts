@@ -12,15 +12,17 @@ import { builtFile } from "../../../src/guest/children.js";
 /** Far more than anything waited for takes, so that only what never comes fails. */
 const LIMIT_MS = 12_000;
 const LOOK_MS = 2;
+/** What comes at once is seen at once: so many looks before the first sleep. */
+const QUICK_LOOKS = 10;
 
 /** Looks again and again until `look` gives something; `what` is what never came, for the error. */
 export async function until<T>(what: string, look: () => T | undefined | Promise<T | undefined>): Promise<T> {
   const end = performance.now() + LIMIT_MS;
-  for (;;) {
+  for (let looks = 0; ; looks++) {
     const found = await look();
     if (found !== undefined) return found;
     if (performance.now() > end) throw new Error(`never came: ${what}`);
-    await sleep(LOOK_MS);
+    await (looks < QUICK_LOOKS ? new Promise(setImmediate) : sleep(LOOK_MS));
   }
 }
 
