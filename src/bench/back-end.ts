@@ -11,7 +11,8 @@ import { builtFile, endOf } from "../guest/children.js";
 import { pinProcess, setProcessPriority, setSessionPriority } from "../sys/affinity.js";
 import { packageVersion } from "../version.js";
 import type { BackEndInfo } from "./result.js";
-import type { RigTarget } from "./rig.js";
+import { NullDevice, type NullDeviceOptions } from "./null-device.js";
+import type { RigGuest, RigTarget } from "./rig.js";
 
 const START_MS = 10_000;
 const END_MS = 5000;
@@ -60,6 +61,7 @@ export class BackEnd {
   /** Of its session, before it was changed. */
   private sessionNice: number | undefined;
   private ended: string | undefined;
+  private device: NullDevice | undefined;
 
   /** Starts it, when it is ours. Rejects with a sentence when it does not come up. */
   static async start(spec: BackEndSpec, options: StartOptions): Promise<BackEnd> {
@@ -77,6 +79,18 @@ export class BackEnd {
     void own?.exited.then((how) => {
       this.ended = how;
     });
+  }
+
+  /** What has to be there once guests are attached to it: the null back-end's thread. */
+  async attached(guests: readonly RigGuest[], options: NullDeviceOptions): Promise<void> {
+    await this.detached();
+    if (this.spec.kind === "null") this.device = await NullDevice.start(guests, options);
+  }
+
+  /** Before the guests' memory goes. */
+  async detached(): Promise<void> {
+    await this.device?.close();
+    this.device = undefined;
   }
 
   get name(): string {
@@ -101,12 +115,14 @@ export class BackEnd {
 
   /** Keeps its process from running, so that another one has the core to itself. */
   hold(): void {
+    this.device?.hold();
     if (this.pid === undefined || this.held) return;
     process.kill(this.pid, "SIGSTOP");
     this.held = true;
   }
 
   resume(): void {
+    this.device?.resume();
     if (this.pid === undefined || !this.held) return;
     process.kill(this.pid, "SIGCONT");
     this.held = false;
@@ -145,6 +161,7 @@ export class BackEnd {
     } catch {
       // It has ended by itself.
     }
+    await this.detached();
     await this.own?.close();
   }
 }

@@ -1,5 +1,6 @@
 // What a benchmark run is asked to do, checked.
 
+import { frameSizes } from "../guest/traffic.js";
 import type { BackEndSpec } from "./back-end.js";
 import type { Direction } from "./result.js";
 
@@ -68,6 +69,12 @@ const STANDARD_FRAME = 1518;
 /** The frame that the guests' buffers have to hold for frames of this size. */
 export function bufferFrame(frame: FrameSize): number {
   return frame === "imix" ? STANDARD_FRAME : Math.max(STANDARD_FRAME, frame);
+}
+
+/** Bits of a frame, on average. */
+export function bitsPerFrame(frame: FrameSize): number {
+  const sizes = frameSizes(frame);
+  return (sizes.reduce((sum, size) => sum + size, 0) / sizes.length) * 8;
 }
 
 /** Words for a setting, such as "64 B one-way, 1000 flows". */

@@ -42,7 +42,7 @@ export interface ThroughputPoint {
   /** Frame size in bytes, or a mix. */
   frame: number | "imix";
   direction: Direction;
-  /** MAC addresses that send and are sent to; ports of the back-end in use. */
+  /** Streams in each direction, each between two MAC addresses of its own; ports of the back-end in use. */
   flows: number;
   ports: number;
   cacheClass: CacheClass;
@@ -63,8 +63,13 @@ export interface LossPoint {
   backEnd: string;
   frame: number | "imix";
   cacheClass: CacheClass;
+  direction?: Direction;
+  flows?: number;
+  ports?: number;
   offered: number;
   received: number;
+  /** Of the offered ones, those that were never sent, because the transmitq was full when they were due. */
+  unsent?: number;
   /** Drops that the back-end counted, by cause, where it says so. */
   drops?: Record<string, number>;
 }
@@ -81,6 +86,9 @@ export interface LatencyPoint {
   p999: number;
   max: number;
   frames: number;
+  direction?: Direction;
+  flows?: number;
+  ports?: number;
 }
 
 /** Side by side in one run: back-end over reference, from neighbouring windows of the same class. */
@@ -108,5 +116,7 @@ export interface BenchResult {
   ratios: RatioPoint[];
   /** Windows left out: a stall of the machine, or the cores moved between the probes before and after. */
   discarded: { stalls: number; moved: number };
+  /** Frames that arrived changed, twice or out of order, in all windows of the run, those of loss and latency too. */
+  wrong?: number;
   notes: string[];
 }

@@ -3,8 +3,9 @@
 
 import { readFileSync } from "node:fs";
 import type { BackEnd } from "./back-end.js";
-import { classOfWindow } from "./cache-class.js";
+import { classOf, classOfWindow } from "./cache-class.js";
 import type { CoreProbe } from "./core-probe.js";
+import { mergedHistogram } from "./latency.js";
 import type { CacheClass, Direction } from "./result.js";
 import type { RigGuest } from "./rig.js";
 import { drain, type Lane, type Lanes, type LoopTimes } from "./traffic-loops.js";
@@ -18,7 +19,7 @@ const STEAL_MAX = 0.05;
 const TICK_SECONDS = 0.01;
 
 /** A back-end with its guests. */
-export interface Bench {
+export interface Subject {
   backEnd: BackEnd;
   guests: readonly RigGuest[];
   driver: DriverExports;
@@ -31,38 +32,60 @@ export interface WindowResult {
   seconds: number;
   received: number;
   bytes: number;
-  /** From the warm-up to the last straggler: sent, and of them never received; not sent for want of room in the ring. */
+  /**
+   * To the last straggler: sent, and of them never received; not sent for want of room in the ring. With the warm-up
+   * when nothing was drained behind it.
+   */
   sent: number;
   lost: number;
   unsent: number;
   /** Changed, twice or out of order; and of other guests, or nobody's: flooded. */
   wrong: number;
   foreign: number;
+  /** Longest time that the generator stood still. */
+  gapNs: number;
   cpuSeconds?: number;
+  /** The driver's histogram of latencies, where it was asked for. */
+  latencies?: number[];
+}
+
+/** What runs in a window. */
+export interface WindowPlan {
+  /** Runs before the counting starts; with `drained`, all of it has arrived before the loop begins. */
+  warmUp: (lanes: Lanes) => void;
+  drained?: boolean;
+  loop: (lanes: Lanes) => LoopTimes;
+  latencies?: boolean;
 }
 
 export interface WindowOptions {
   probe: CoreProbe;
   cpus: readonly number[];
   direction: Direction;
-  /** Runs before the counting starts. */
-  warmUp: (lanes: Lanes) => void;
-  loop: (lanes: Lanes) => LoopTimes;
+  /** What to run when the cores are of this class; undefined: nothing. */
+  plan: (cacheClass: CacheClass) => WindowPlan | undefined;
 }
 
-/** The window's result, or why it is left out. */
-export function takeWindow(bench: Bench, options: WindowOptions): WindowResult | "moved" | "stall" {
-  const { backEnd, guests } = bench;
-  const { probe, cpus, warmUp, loop } = options;
-  const lanes = lanesOf(bench, options.direction);
+/** The window's result, or why there is none. */
+export function takeWindow(subject: Subject, options: WindowOptions): WindowResult | "moved" | "stall" | "skipped" {
+  const { backEnd, guests } = subject;
+  const { probe, cpus } = options;
+  const lanes = lanesOf(subject, options.direction);
   const roundTripNs = probe.roundTripNs();
+  const plan = options.plan(classOf(roundTripNs));
+  if (!plan) return "skipped";
   backEnd.resume();
-  const first = count(guests);
-  warmUp(lanes);
+  let first = count(guests);
+  plan.warmUp(lanes);
+  if (plan.drained) {
+    drain(lanes);
+    first = count(guests);
+  }
+  const before = plan.latencies ? histogramOf(lanes) : [];
   const steal = stolenSeconds(cpus);
   const start = count(guests);
   const cpu = backEnd.cpuSeconds();
-  const times = loop(lanes);
+  const times = plan.loop(lanes);
   const cpuAfter = backEnd.cpuSeconds();
   const end = count(guests);
   const stolen = stolenSeconds(cpus) - steal;
@@ -86,14 +109,17 @@ export function takeWindow(bench: Bench, options: WindowOptions): WindowResult |
     unsent: times.unsent,
     wrong: last.wrong - first.wrong,
     foreign: last.foreign - first.foreign,
+    gapNs: times.gapNs,
   };
+  if (plan.latencies) result.latencies = histogramOf(lanes).map((frames, i) => frames - before[i]!);
   if (cpu !== undefined && cpuAfter !== undefined) result.cpuSeconds = cpuAfter - cpu;
   return result;
 }
 
 /** The queues that send, and all where something may arrive. */
-export function lanesOf({ guests, driver }: Bench, direction: Direction): Lanes {
+export function lanesOf({ guests, driver }: Subject, direction: Direction): Lanes {
   const lane = (guest: RigGuest, pair: number, queue: "transmitqs" | "receiveqs"): Lane => ({
+    queue: guest[queue][pair]!,
     pointer: guest[queue][pair]!.pointer,
     kick: () => guest.frontEnd.kick(2 * pair + (queue === "transmitqs" ? 1 : 0)),
   });
@@ -104,6 +130,10 @@ export function lanesOf({ guests, driver }: Bench, direction: Direction): Lanes 
     tx: of("transmitqs", (guest) => direction === "both-ways" || guest % 2 === 0),
     rx: of("receiveqs", (guest) => direction === "both-ways" || guest % 2 === 1),
   };
+}
+
+function histogramOf({ rx }: Lanes): number[] {
+  return mergedHistogram(rx.map(({ queue }) => queue.latencies()));
 }
 
 /** Totals of all guests since they were attached. */

@@ -3,8 +3,20 @@
 import { writeFileSync } from "node:fs";
 import { parseBackEnd } from "../bench/back-end.js";
 import { estimateSeconds, runBench } from "../bench/bench.js";
-import { type BenchOptions, checkOptions, DIRECTIONS, FRAME_SIZE_MAX, FRAME_SIZE_MIN } from "../bench/options.js";
-import { FLOWS_MAX, type FrameSize, METHODS, PORTS_MAX } from "../bench/options.js";
+import {
+  type BenchOptions,
+  checkOptions,
+  DIRECTIONS,
+  describeSetting,
+  FLOWS_MAX,
+  FRAME_SIZE_MAX,
+  FRAME_SIZE_MIN,
+  type FrameSize,
+  METHODS,
+  PORTS_MAX,
+} from "../bench/options.js";
+import { reportHtml } from "../bench/report/html.js";
+import { reportText } from "../bench/report/table.js";
 import type { BenchResult, Direction } from "../bench/result.js";
 import { allowedCpus } from "../sys/affinity.js";
 import { type Io, UsageError } from "./io.js";
@@ -27,13 +39,16 @@ export interface BenchFlags {
   hugePages?: boolean;
   workers?: number;
   poll?: boolean;
+  selfTest?: boolean;
   json?: string;
+  html?: string;
 }
 
 const DEFAULT_SIZES = "64,256,512,1024,1518";
 const DEFAULT_WINDOW_SECONDS = 0.15;
 const DEFAULT_WINDOWS = 9;
 const DEFAULT_QUEUE_SIZE = 256;
+const NULL_BACK_END = "null";
 
 /**
  * Runs a benchmark.
@@ -50,8 +65,10 @@ export async function benchCommand(flags: BenchFlags, io: Io): Promise<number> {
     });
     progress.end();
     if (flags.json !== undefined) writeFileSync(flags.json, `${JSON.stringify(result, null, 2)}\n`);
-    io.stdout.write(`${lines(result)}\n`);
-    return interrupt.over || result.throughput.some(({ wrong }) => wrong > 0) ? 1 : 0;
+    if (flags.html !== undefined) writeFileSync(flags.html, reportHtml(result));
+    io.stdout.write(`${reportText(result)}\n`);
+    if (options.backEnds.some(({ kind }) => kind === "null")) io.stdout.write(`\n${selfTestText(result)}\n`);
+    return interrupt.over || (result.wrong ?? 0) > 0 ? 1 : 0;
   } finally {
     progress.end();
     interrupt.forget();
@@ -62,6 +79,7 @@ export async function benchCommand(flags: BenchFlags, io: Io): Promise<number> {
 export function benchOptions(flags: BenchFlags): BenchOptions {
   try {
     const backEnds = (flags.backend ?? ["ringbridge"]).map(parseBackEnd);
+    if (flags.selfTest && !backEnds.some(({ kind }) => kind === "null")) backEnds.push(parseBackEnd(NULL_BACK_END));
     const others = backEnds.filter(({ kind }) => kind === "sockets");
     const options: BenchOptions = {
       backEnds,
@@ -154,24 +172,24 @@ function commandLine(flags: BenchFlags): string {
   return ["ringbridge bench", ...words].join(" ");
 }
 
-function lines(result: BenchResult): string {
-  const rates = result.throughput.map((point) => {
-    const { backEnd, frame, direction, flows, ports, cacheClass, method, framesPerSecond, bitsPerSecond } = point;
-    const { median, low, high, windows } = framesPerSecond;
-    const mpps = [median, low, high].map((value) => (value / 1e6).toFixed(2));
-    return (
-      `${backEnd} ${frame} ${direction} flows ${flows} ports ${ports} ${cacheClass} ${method}: ${mpps[0]} Mpps ` +
-      `(${mpps[1]} to ${mpps[2]}, ${windows} windows), ${(bitsPerSecond.median / 1e9).toFixed(2)} Gbit/s, ` +
-      `loss ${(point.lossRatio * 100).toFixed(3)} %, wrong ${point.wrong}`
+/** What the generator reaches when nothing holds it back, beside the fastest back-end of the same setting. */
+export function selfTestText({ throughput }: BenchResult): string {
+  const rows = throughput.flatMap((own) => {
+    if (own.backEnd !== NULL_BACK_END || own.method !== "mrr") return [];
+    const same = ["frame", "direction", "flows", "ports", "cacheClass", "method"] as const;
+    const others = throughput.filter(
+      (point) => point.backEnd !== NULL_BACK_END && same.every((field) => point[field] === own[field]),
     );
+    const [fastest] = others.sort((a, b) => b.framesPerSecond.median - a.framesPerSecond.median);
+    const rate = own.framesPerSecond.median;
+    const { direction, flows, ports, cacheClass } = own;
+    const where = `${describeSetting({ frame: own.frame, direction, flows, ports })}, ${cacheClass}`;
+    const text = `${where}: ${(rate / 1e6).toFixed(2)} Mpps`;
+    if (!fastest) return [text];
+    const factor = (rate / fastest.framesPerSecond.median).toFixed(2);
+    return [`${text}, ${factor} × ${fastest.backEnd}`];
   });
-  const ratios = result.ratios.map(
-    ({ backEnd, reference, frame, direction, cacheClass, ratio }) =>
-      `${backEnd} / ${reference} ${frame} ${direction} ${cacheClass}: ${ratio.median.toFixed(2)} ` +
-      `(${ratio.low.toFixed(2)} to ${ratio.high.toFixed(2)}, ${ratio.windows} pairs)`,
-  );
-  const { stalls, moved } = result.discarded;
-  return [...rates, ...ratios, `left out: ${stalls} stalls, ${moved} moved`, ...result.notes].join("\n");
+  return `The generator against a null back-end:\n  ${rows.join("\n  ")}`;
 }
 
 /** One line on standard error that says how far the run is: redrawn on a terminal, else every few seconds. */

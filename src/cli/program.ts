@@ -7,6 +7,7 @@ import { Command, CommanderError, InvalidArgumentError, Option } from "commander
 import { defaultControlPath } from "../config/control-path.js";
 import { ConfigError } from "../config/problems.js";
 import type { BenchFlags } from "./bench.js";
+import type { CompareFlags } from "./bench-compare.js";
 import { type Io, processIo, UsageError } from "./io.js";
 import { packageVersion } from "../version.js";
 
@@ -155,7 +156,7 @@ function createProgram(io: Io, perform: Perform): Command {
       }),
     );
 
-  program
+  const bench = program
     .command("bench")
     .description("measure ringbridge, or any vhost-user back-ends side by side")
     .option("--backend <backend>", "ringbridge, null, or NAME=/a.sock,/b.sock[:connect|:listen][@PID]", collect)
@@ -174,11 +175,26 @@ function createProgram(io: Io, perform: Perform): Command {
     .option("--huge-pages", "guest memory in 2 MiB pages, which must be reserved")
     .option("--workers <n>", "data path threads of the ringbridge that is started (default: 1)", positiveInteger)
     .option("--poll", "have that ringbridge never sleep")
+    .option("--self-test", "also measure the generator itself, against a back-end that does nothing")
     .option("--json <file>", "write the result as JSON")
+    .option("--html <file>", "write the result as one HTML page")
     .action((options: BenchFlags) =>
       perform(async () => {
         const { benchCommand } = await import("./bench.js");
         return benchCommand(options, io);
+      }),
+    );
+  bench
+    .command("compare")
+    .description("say what changed between two results, and whether it is more than noise")
+    .argument("<before.json>")
+    .argument("<after.json>")
+    .option("--fail-on-regression", "exit code 1 when something got worse by more than noise")
+    .option("--json", "print JSON")
+    .action((before: string, after: string, options: CompareFlags) =>
+      perform(async () => {
+        const { compareCommand } = await import("./bench-compare.js");
+        return compareCommand(before, after, { ...options, json: bench.opts().json ?? options.json }, io);
       }),
     );
 
