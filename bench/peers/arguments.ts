@@ -17,6 +17,8 @@ export interface PeersOptions {
   duration?: number;
   /** CPUs of the generator and of the back-ends. */
   cpus: [generator: number, backEnd: number];
+  /** Nice value of all that is measured. */
+  nice?: number;
   hugePages: boolean;
   history: boolean;
   /** What else was written: for `ringbridge bench`. */
@@ -45,6 +47,7 @@ export function parseWords(words: readonly string[], names: readonly string[]): 
     .option("--windows <n>", "windows of each back-end for a figure")
     .option("--duration <s>", "seconds of one window")
     .option("--cpus <generator,back-end>", "the cores to use", "0,1")
+    .option("--nice <n>", "nice value of generator and back-ends, such as -20 (needs CAP_SYS_NICE)")
     .option("--no-huge-pages", "reserve no 2 MiB pages")
     .option("--no-history", "leave bench/history.jsonl as it is")
     .allowUnknownOption()
@@ -70,6 +73,7 @@ export function parseWords(words: readonly string[], names: readonly string[]): 
     ...(windows === undefined ? {} : { windows }),
     ...(duration === undefined ? {} : { duration }),
     cpus: cpuPair(String(flags.cpus)),
+    ...(given("nice") ? { nice: niceValue(String(flags.nice)) } : {}),
     hugePages: flags.hugePages === true,
     history: flags.history === true,
     rest: program.args,
@@ -87,7 +91,7 @@ export function benchWords(
   peers: readonly Pick<Peer, "name" | "sockets" | "role" | "pids">[],
   json: string,
 ): string[] {
-  const { sizes, windows, duration, cpus, hugePages, rest } = options;
+  const { sizes, windows, duration, cpus, nice, hugePages, rest } = options;
   const backEnds = peers.map(
     // The generator takes the other part.
     ({ name, sockets, role, pids }) =>
@@ -101,6 +105,7 @@ export function benchWords(
     ...["--sizes", sizes.join(","), "--cpus", cpus.join(","), "--json", json],
     ...(windows === undefined ? [] : ["--windows", String(windows)]),
     ...(duration === undefined ? [] : ["--duration", String(duration)]),
+    ...(nice === undefined ? [] : ["--nice", String(nice)]),
     ...(hugePages ? ["--huge-pages"] : []),
     ...rest,
   ];
@@ -123,4 +128,10 @@ function cpuPair(text: string): [number, number] {
   const match = /^(\d+),(\d+)$/.exec(text);
   if (!match || match[1] === match[2]) throw new Error(`--cpus ${text}: two different CPUs, such as 0,1`);
   return [Number(match[1]), Number(match[2])];
+}
+
+function niceValue(text: string): number {
+  const value = Number(text);
+  if (!/^-?\d+$/.test(text) || value < -20 || value > 19) throw new Error(`--nice ${text}: it goes from -20 to 19`);
+  return value;
 }

@@ -9,7 +9,8 @@ import type { Peer } from "./peer.js";
 /** MiB of memory of one generator, which is the guests' RAM as well, and that in 2 MiB pages, with some to spare. */
 const MEGABYTES = 256;
 export const GENERATOR_PAGES = MEGABYTES / 2 + 2;
-const START_MS = 20_000;
+/** Both ends of every message share a core with a thread that polls. */
+const START_MS = 60_000;
 const STATS_MS = 3000;
 const QUEUE_SIZE = 256;
 /** Bursts of 32 frames that each port sends to begin with: half of what a ring holds. */

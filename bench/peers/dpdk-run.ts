@@ -7,20 +7,22 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { cpuSecondsOf } from "../../src/bench/back-end.js";
-import { classOf, classOfWindow, isSamePlace } from "../../src/bench/cache-class.js";
+import { classOfWindow, isSamePlace } from "../../src/bench/cache-class.js";
 import { CoreProbe } from "../../src/bench/core-probe.js";
 import { describeEnvironment } from "../../src/bench/environment.js";
 import type { BenchResult, CacheClass } from "../../src/bench/result.js";
 import { groupBy, scaled, spreadOf } from "../../src/bench/statistics.js";
-import { pinThread } from "../../src/sys/affinity.js";
+import { pinThread, setProcessPriority, setSessionPriority, setThreadPriority } from "../../src/sys/affinity.js";
 import type { PeersOptions } from "./arguments.js";
 import { DpdkGenerator } from "./dpdk-generator.js";
 import type { Peer } from "./peer.js";
 
 const DEFAULT_WINDOWS = 9;
 const DEFAULT_SECONDS = 0.25;
-/** Until the frames go round again after a pause. */
+/** Until the frames go round. */
 const WARM_UP_MS = 30;
+/** Who polls uses his core all the time: who got less of it was held up by others. */
+const CPU_SHARE_MIN = 0.9;
 /** Windows that are left out are taken again, but not for ever. */
 const TRIES_PER_WINDOW = 2;
 const REFERENCE = "testpmd-io";
@@ -34,8 +36,7 @@ interface Window {
   /** Frames that arrived at either port in a second. */
   rate: number;
   lossRatio: number;
-  cpuSeconds: number | undefined;
-  frames: number;
+  cpuSecondsPerMillion: number;
   roundTripNs: number;
   cacheClass: CacheClass;
 }
@@ -68,6 +69,8 @@ class DpdkRun {
   private readonly result: BenchResult;
   private readonly benches: Bench[] = [];
   private probe: CoreProbe | undefined;
+  /** Of this process's session, before it was changed. */
+  private sessionNice: number | undefined;
 
   constructor(
     private readonly options: PeersOptions,
@@ -77,7 +80,7 @@ class DpdkRun {
       schema: 1,
       startedAt: new Date().toISOString(),
       seconds: 0,
-      command: `npm run bench:peers -- --generator dpdk --sizes ${options.sizes.join(",")}`,
+      command: "",
       environment: describeEnvironment(options.hugePages),
       backEnds: [],
       throughput: [],
@@ -90,7 +93,8 @@ class DpdkRun {
   }
 
   async attach(peers: readonly Peer[], parent: string): Promise<void> {
-    const { cpus, hugePages, sizes } = this.options;
+    const { cpus, hugePages, nice, sizes } = this.options;
+    if (nice !== undefined) this.sessionNice = setSessionPriority(process.pid, nice);
     for (const peer of peers) {
       const folder = mkdtempSync(join(parent, "generator-"));
       const frameBytes = Math.max(...sizes.map(Number));
@@ -98,20 +102,17 @@ class DpdkRun {
       const generator = await DpdkGenerator.start(peer, { folder, cpu: cpus[0], hugePages, frameBytes });
       const bench = { peer, generator };
       this.benches.push(bench);
+      if (nice !== undefined) for (const pid of [...peer.pids, generator.pid]) setProcessPriority(pid, nice);
       hold(bench);
       this.result.backEnds.push({ name: peer.name, description: peer.description, command: peer.command });
     }
     pinThread([cpus[0]]);
-    this.probe = await CoreProbe.start({ cpu: cpus[1] });
+    if (nice !== undefined) setThreadPriority(nice);
+    this.probe = await CoreProbe.start({ cpu: cpus[1], nice });
   }
 
   async measure(bytes: number): Promise<void> {
     const wanted = this.options.windows ?? DEFAULT_WINDOWS;
-    for (const bench of this.benches) {
-      release(bench);
-      await bench.generator.setFrames(bytes);
-      hold(bench);
-    }
     const rounds: (Window | undefined)[][] = [];
     const taken = this.benches.map(() => 0);
     for (let i = 0; i < wanted * TRIES_PER_WINDOW && taken.some((count) => count < wanted); i++) {
@@ -120,7 +121,7 @@ class DpdkRun {
       if (i % 2 === 1) order.reverse();
       for (const b of order) {
         if (this.signal.aborted) break;
-        round[b] = await this.window(this.benches[b]!);
+        round[b] = await this.window(this.benches[b]!, bytes);
         if (round[b]) taken[b]!++;
         const rate = round[b] ? `${(round[b].rate / 1e6).toFixed(2)} Mpps` : "left out";
         process.stderr.write(`${bytes} B: ${this.benches[b]!.peer.name} ${rate}\n`);
@@ -132,36 +133,42 @@ class DpdkRun {
   }
 
   /** One window of one back-end; undefined when it says nothing. */
-  private async window(bench: Bench): Promise<Window | undefined> {
-    const { generator, peer } = bench;
+  private async window({ peer, generator }: Bench, bytes: number): Promise<Window | undefined> {
     const before = this.probe!.roundTripNs();
-    release(bench);
-    let window: Omit<Window, "roundTripNs" | "cacheClass">;
+    release({ peer, generator });
+    let window: Omit<Window, "roundTripNs" | "cacheClass"> | undefined;
     try {
+      // Anew each time: frames that were lost do not go round any more.
+      await generator.setFrames(bytes);
       await sleep(WARM_UP_MS);
-      const first = await generator.stats();
-      const cpuBefore = cpuSecondsOf(peer.pids[0]!);
-      await sleep((this.options.duration ?? DEFAULT_SECONDS) * 1000);
-      const cpuAfter = cpuSecondsOf(peer.pids[0]!);
-      const last = await generator.stats();
-      const sum = (value: (port: number) => number) => value(0) + value(1);
-      const frames = sum((port) => last[port]!.rxPackets - first[port]!.rxPackets);
-      const sent = sum((port) => last[port]!.txPackets - first[port]!.txPackets);
-      window = {
-        rate: sum((port) => last[port]!.rxPerSecond),
-        lossRatio: sent > 0 ? Math.max(0, 1 - frames / sent) : 0,
-        cpuSeconds: cpuBefore === undefined || cpuAfter === undefined ? undefined : cpuAfter - cpuBefore,
-        frames,
-      };
+      window = await this.count(peer, generator);
     } finally {
-      hold(bench);
+      hold({ peer, generator });
     }
     const after = this.probe!.roundTripNs();
     const cacheClass = classOfWindow(before, after);
     if (cacheClass === undefined) this.result.discarded.moved++;
-    else if (window.frames === 0) this.result.discarded.stalls++;
-    else return { ...window, roundTripNs: before, cacheClass: classOf(before) };
+    else if (window === undefined) this.result.discarded.stalls++;
+    else return { ...window, roundTripNs: before, cacheClass };
     return undefined;
+  }
+
+  /** What arrives while the frames go round; undefined when one of the two was held up. */
+  private async count(peer: Peer, generator: DpdkGenerator) {
+    const pids = [peer.pids[0]!, generator.pid];
+    const first = await generator.stats();
+    const started = performance.now();
+    const cpuBefore = pids.map(cpuSecondsOf);
+    await sleep((this.options.duration ?? DEFAULT_SECONDS) * 1000);
+    const seconds = (performance.now() - started) / 1000;
+    const used = pids.map((pid, i) => (cpuSecondsOf(pid) ?? 0) - (cpuBefore[i] ?? 0));
+    const last = await generator.stats();
+    const sum = (value: (port: number) => number) => value(0) + value(1);
+    const frames = sum((port) => last[port]!.rxPackets - first[port]!.rxPackets);
+    const sent = sum((port) => last[port]!.txPackets - first[port]!.txPackets);
+    if (frames === 0 || used.some((cpu) => cpu < CPU_SHARE_MIN * seconds)) return undefined;
+    const rate = sum((port) => last[port]!.rxPerSecond);
+    return { rate, lossRatio: Math.max(0, 1 - frames / sent), cpuSecondsPerMillion: (used[0]! / seconds / rate) * 1e6 };
   }
 
   private summarize(bytes: number, rounds: readonly (Window | undefined)[][]): void {
@@ -173,9 +180,6 @@ class DpdkRun {
       if (windows.length === 0) this.result.notes.push(`${backEnd}, ${bytes} B: no window was undisturbed`);
       for (const [cacheClass, group] of groupBy(windows, (window) => window.cacheClass)) {
         const framesPerSecond = spreadOf(group.map(({ rate }) => rate));
-        const measured = group.filter(({ cpuSeconds }) => cpuSeconds !== undefined);
-        const frames = measured.reduce((sum, window) => sum + window.frames, 0);
-        const cpuSeconds = measured.reduce((sum, window) => sum + window.cpuSeconds!, 0);
         this.result.throughput.push({
           backEnd,
           ...setting,
@@ -184,7 +188,7 @@ class DpdkRun {
           framesPerSecond,
           bitsPerSecond: scaled(framesPerSecond, bytes * 8),
           lossRatio: spreadOf(group.map(({ lossRatio }) => lossRatio)).median,
-          ...(frames > 0 ? { cpuSecondsPerMillion: cpuSeconds / (frames / 1e6) } : {}),
+          cpuSecondsPerMillion: spreadOf(group.map((window) => window.cpuSecondsPerMillion)).median,
           wrong: 0,
         });
       }
@@ -212,6 +216,7 @@ class DpdkRun {
     for (const { peer } of this.benches) signalAll(peer, "SIGCONT");
     for (const { generator } of this.benches) await generator.stop();
     await this.probe?.close();
+    if (this.sessionNice !== undefined) setSessionPriority(process.pid, this.sessionNice);
   }
 }
 

@@ -87,7 +87,8 @@ function setting({
   ports,
   cacheClass,
 }: Pick<ThroughputPoint, "direction" | "flows" | "ports" | "cacheClass">) {
-  return `${words.DIRECTION_NAMES[direction]}, ${ports} ports, ${flowsName(flows)}, cores: ${words.CLASS_NAMES[cacheClass]}`;
+  const cores = words.CLASS_NAMES[cacheClass];
+  return `${words.DIRECTION_NAMES[direction]}, ${ports} ports, ${flowsName(flows)}, cores: ${cores}`;
 }
 
 function throughputSection(result: BenchResult, style: StyleOf): Section {
