@@ -66,9 +66,12 @@ describeLinux("front-ends that come and go", () => {
     const [vm1, vm2] = group.ports(2) as [string, string];
     const guest = group.hand();
     guest.connect(group.lab.file(vm1));
-    guest.raw(Uint8Array.of(1, 0, 0, 0, 1));
+    // With the descriptors of the message, which never becomes whole.
+    const before = group.lab.descriptors();
+    guest.raw(Uint8Array.of(13, 0, 0, 0, 1), [guest.rings[0]!.kick, guest.rings[1]!.kick]);
     guest.leave();
     await group.lab.error(vm1, /^the front-end closed its socket in the middle of a message$/);
+    await group.lab.noMoreDescriptors(before);
     await expectGoodGuests(group.lab, [vm1, vm2]);
   });
 

@@ -94,7 +94,7 @@ describeLinux("surplus descriptors", () => {
     const [vm1, vm2] = group.ports(2) as [string, string];
     const before = lab.descriptors();
     const raw = group.later(new RawSocket(lab.file(vm1)));
-    raw.some(Uint8Array.of(13, 0, 0, 0, 1, 0, 0, 0, 8, 0, 0, 0));
+    raw.some(Uint8Array.of(13, 0, 0, 0, 1, 0, 0, 0, 8, 0, 0, 0), [own(createEventFd())]);
     raw.some(new Uint8Array(8), [own(createEventFd())]);
     await raw.closed();
     expect((await lab.vacant(vm1)).lastError).toBe("connection closed: descriptors came in the middle of a message");
