@@ -1,7 +1,7 @@
 // A benchmark run: starts what is ours, attaches the generator to every back-end, and has the methods take their
 // windows, one setting after the other.
 
-import { pinThread, setSessionPriority, setThreadPriority } from "../sys/affinity.js";
+import { allowedCpus, pinThread, setSessionPriority, setThreadPriority } from "../sys/affinity.js";
 import { BackEnd } from "./back-end.js";
 import { CoreProbe } from "./core-probe.js";
 import { describeEnvironment } from "./environment.js";
@@ -50,6 +50,8 @@ class BenchRun {
   private readonly backEnds: BackEnd[] = [];
   /** Of this process's session, before it was changed. */
   private sessionNice: number | undefined;
+  /** Of this thread, before it was pinned. */
+  private cpusBefore: number[] | undefined;
   private probe: CoreProbe | undefined;
   private stage: Stage | undefined;
   private shape = "";
@@ -91,6 +93,7 @@ class BenchRun {
         this.result.notes.push(`${spec.name} was not held while others were measured: its process is not known`);
       }
     }
+    this.cpusBefore = allowedCpus();
     pinThread([cpus[0]]);
     if (nice !== undefined) setThreadPriority(nice);
     this.probe = await CoreProbe.start({ cpu: cpus[1], nice });
@@ -118,6 +121,7 @@ class BenchRun {
     await this.detach();
     await Promise.all(this.backEnds.map((backEnd) => backEnd.close()));
     await this.probe?.close();
+    if (this.cpusBefore !== undefined) pinThread(this.cpusBefore);
     if (this.sessionNice !== undefined) setSessionPriority(process.pid, this.sessionNice);
   }
 

@@ -27,6 +27,8 @@ export interface BenchOptions {
   /** Seconds of a window, and windows of each back-end for a figure. */
   duration: number;
   windows: number;
+  /** A window in which generator or back-end stood still for longer is left out. */
+  stallMs: number;
   /** Name of the back-end that the others are compared with. */
   reference?: string;
   /** CPUs of the generator and of the back-ends. */

@@ -21,7 +21,9 @@ import { Reactor } from "../sys/reactor.js";
 const CONTROL_START = 4096;
 const PAGE = 65536;
 const PAGES_MIN = 16;
-const TIMEOUT_MS = 10_000;
+/** For a back-end to answer; and, where it is the one that connects, to come. */
+const ANSWER_MS = 5_000;
+const COME_MS = 20_000;
 
 export interface RigShape {
   /** Ports of every back-end; even. */
@@ -127,7 +129,14 @@ export class Rig {
       const frontEnd = new FrontEnd({
         path: sockets[port] ?? "",
         role: role === "listen" ? "listen" : "connect",
-        ...{ memory, reactor, queueSize, pairs, features: LOAD_FEATURES, timeoutMs: TIMEOUT_MS },
+        ...{
+          memory,
+          reactor,
+          queueSize,
+          pairs,
+          features: LOAD_FEATURES,
+          timeoutMs: role === "listen" ? COME_MS : ANSWER_MS,
+        },
         ...{ window: this.window, ...ram },
       });
       this.window += guestRamBytes(ram);

@@ -100,7 +100,8 @@ export class Stage {
     this.checkAlive();
     const subject = this.subjects[index]!;
     const { discarded } = this.result;
-    const window = takeWindow(subject, { probe: this.probe, cpus: this.options.cpus, direction, plan });
+    const { cpus, stallMs } = this.options;
+    const window = takeWindow(subject, { probe: this.probe, cpus, stallMs, direction, plan });
     if (window === "skipped") return undefined;
     if (window === "stall") discarded.stalls++;
     if (window === "moved") discarded.moved++;

@@ -11,8 +11,6 @@ import type { RigGuest } from "./rig.js";
 import { drain, type Lane, type Lanes, type LoopTimes } from "./traffic-loops.js";
 import type { DriverExports } from "../guest/driver.js";
 
-/** Neither the generator nor the back-end may stand still for longer. */
-const STALL_NS = 3e6;
 /** Share of a core that the hypervisor may give to others. */
 const STEAL_MAX = 0.05;
 /** The kernel's unit in /proc/stat, USER_HZ. */
@@ -61,6 +59,8 @@ export interface WindowPlan {
 export interface WindowOptions {
   probe: CoreProbe;
   cpus: readonly number[];
+  /** A window in which generator or back-end stood still for longer is left out. */
+  stallMs: number;
   direction: Direction;
   /** What to run when the cores are of this class; undefined: nothing. */
   plan: (cacheClass: CacheClass) => WindowPlan | undefined;
@@ -95,8 +95,9 @@ export function takeWindow(subject: Subject, options: WindowOptions): WindowResu
   const cacheClass = classOfWindow(roundTripNs, probe.roundTripNs());
   const seconds = times.ns / 1e9;
   // A back-end that forwards nothing at all is a finding, one that pauses is a disturbance.
-  const silent = times.received > 0 && times.silenceNs > STALL_NS;
-  if (times.gapNs > STALL_NS || silent || stolen > Math.max(STEAL_MAX * seconds, TICK_SECONDS)) return "stall";
+  const stallNs = options.stallMs * 1e6;
+  const silent = times.received > 0 && times.silenceNs > stallNs;
+  if (times.gapNs > stallNs || silent || stolen > Math.max(STEAL_MAX * seconds, TICK_SECONDS)) return "stall";
   if (cacheClass === undefined) return "moved";
   const result: WindowResult = {
     cacheClass,

@@ -7,7 +7,6 @@ import { type Io, UsageError } from "./io.js";
 import { renderTable } from "./table.js";
 
 export interface CompareFlags {
-  json?: boolean;
   failOnRegression?: boolean;
 }
 
@@ -17,7 +16,7 @@ export interface CompareFlags {
  */
 export function compareCommand(before: string, after: string, flags: CompareFlags, io: Io): number {
   const comparison = compareResults(readResult(before), readResult(after));
-  io.stdout.write(`${flags.json ? JSON.stringify(comparison) : comparisonText(comparison)}\n`);
+  io.stdout.write(`${comparisonText(comparison)}\n`);
   const worse = comparison.changes.some(({ verdict }) => verdict === "worse");
   return flags.failOnRegression && worse ? 1 : 0;
 }

@@ -31,6 +31,7 @@ export interface BenchFlags {
   methods?: string;
   duration?: number;
   windows?: number;
+  stall?: number;
   reference?: string;
   cpus?: string;
   nice?: number;
@@ -48,6 +49,8 @@ const DEFAULT_SIZES = "64,256,512,1024,1518";
 const DEFAULT_WINDOW_SECONDS = 0.15;
 const DEFAULT_WINDOWS = 9;
 const DEFAULT_QUEUE_SIZE = 256;
+/** Less than the least time slice for which Linux gives a core to somebody else. */
+const DEFAULT_STALL_MS = 3;
 const NULL_BACK_END = "null";
 
 /**
@@ -90,6 +93,7 @@ export function benchOptions(flags: BenchFlags): BenchOptions {
       methods: list("--methods", flags.methods ?? "mrr", (text) => word(text, METHODS)),
       duration: flags.duration ?? DEFAULT_WINDOW_SECONDS,
       windows: flags.windows ?? DEFAULT_WINDOWS,
+      stallMs: flags.stall ?? DEFAULT_STALL_MS,
       reference: flags.reference ?? (backEnds.length > 1 ? others[0]?.name : undefined),
       cpus: cpuPair(flags.cpus),
       nice: flags.nice,

@@ -167,6 +167,7 @@ function createProgram(io: Io, perform: Perform): Command {
     .option("--methods <list>", "mrr, ndr, pdr, loss, latency (default: mrr)")
     .option("--duration <s>", "seconds of one window (default: 0.15)", positiveNumber)
     .option("--windows <n>", "windows of each back-end for a figure (default: 9)", positiveInteger)
+    .option("--stall <ms>", "leave out windows in which something stood still longer (default: 3)", positiveNumber)
     .option("--reference <name>", "the back-end that others are compared with")
     .option("--cpus <generator,back-end>", "the cores to use")
     .option("--nice <n>", "nice value of generator and back-ends, such as -20 (needs CAP_SYS_NICE)", niceValue)
@@ -190,11 +191,10 @@ function createProgram(io: Io, perform: Perform): Command {
     .argument("<before.json>")
     .argument("<after.json>")
     .option("--fail-on-regression", "exit code 1 when something got worse by more than noise")
-    .option("--json", "print JSON")
     .action((before: string, after: string, options: CompareFlags) =>
       perform(async () => {
         const { compareCommand } = await import("./bench-compare.js");
-        return compareCommand(before, after, { ...options, json: bench.opts().json ?? options.json }, io);
+        return compareCommand(before, after, options, io);
       }),
     );
 
