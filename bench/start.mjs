@@ -17,6 +17,10 @@ if (program === undefined) {
 
 run("tools/prepare.mjs", []);
 run(join("node_modules", "typescript", "bin", "tsc"), ["-p", "bench/tsconfig.json"]);
+if (name === "cases") {
+  const { buildBenchModules } = await import("./build-wasm.mjs");
+  await buildBenchModules();
+}
 process.argv.splice(2, Number.POSITIVE_INFINITY, ...words);
 await import(join(process.cwd(), "dist", program));
 
