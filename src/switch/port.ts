@@ -7,7 +7,7 @@ import { splitRingBytes } from "../core/split-ring.js";
 import { VIRTQ_AVAIL_ALIGN, VIRTQ_DESC_ALIGN, VIRTQ_USED_ALIGN } from "../../assembly/spec/virtio.js";
 import { QUEUE_OK } from "../../assembly/spec/status.js";
 import type { PortConfig } from "../config/schema.js";
-import { adoptNotifier, signal } from "../sys/eventfd.js";
+import { adoptNotifier, drain, isFull, signal } from "../sys/eventfd.js";
 import { closeFd } from "../sys/memfd.js";
 import type { Effect, EffectOutcome, Fd, MemoryRegion, RingSetup } from "../vhost-user/effects.js";
 import type { GuestMemory, Mapping } from "./guest-memory.js";
@@ -80,9 +80,24 @@ export class Port {
       if (!queue.running || queue.status === QUEUE_OK || this.reportedBroken.has(index)) continue;
       this.reportedBroken.add(index);
       this.fail(
-        `the guest broke queue ${index}: ${queueStatusText(queue.status)} (descriptor ${queue.statusDescriptor}); ` +
+        `the guest broke queue ${index}: ${queueStatusText(queue.status)} (at ${queue.statusDescriptor}); ` +
           "the queue is stopped until the guest's driver sets it up again",
       );
+    }
+  }
+
+  /**
+   * A front-end shares its call eventfds with us, and so the flag that keeps a write to a full one from waiting. When a
+   * worker stands still, this ends its wait and uses such a descriptor no more.
+   */
+  releaseBlockedCalls(): void {
+    for (const [index, queue] of this.bridgePort.queues) {
+      const fd = queue.struct.get("callFd");
+      if (!queue.running || fd < 0 || !isFull(fd)) continue;
+      queue.struct.publish("callFd", NO_CALL);
+      adoptNotifier(fd);
+      drain(fd);
+      this.fail(`the call eventfd of queue ${index} blocked a worker: it is not used any more; the guest must poll`);
     }
   }
 

@@ -168,7 +168,11 @@ export class Switch implements Omit<SwitchControl, "reload"> {
     const now = seconds();
     if (now !== this.agedAt) this.bridge.ageFdb(now);
     this.agedAt = now;
-    for (const { port } of this.ports.values()) port.lookForBrokenQueues();
+    const stalled = this.pool.hasStalled();
+    for (const { port } of this.ports.values()) {
+      port.lookForBrokenQueues();
+      if (stalled) port.releaseBlockedCalls();
+    }
   }
 
   /** A fault of ours: nothing that the switch says can be trusted any more. */

@@ -29,6 +29,7 @@ export interface WorkerPoolOptions {
 export class WorkerPool {
   private readonly workers: PoolWorker[];
   private stopping = false;
+  private readonly lastEpochs: number[] = [];
 
   constructor(private readonly options: WorkerPoolOptions) {
     this.workers = options.bridge.workers.map((struct) => {
@@ -65,6 +66,17 @@ export class WorkerPool {
   /** Ends a worker's sleep; one that polls notices nothing. */
   wake(worker: number): void {
     signal(this.workers[worker]!.wake);
+  }
+
+  /** True when a worker that does not sleep has not begun a new round since the last call: something holds it up. */
+  hasStalled(): boolean {
+    let stalled = false;
+    this.options.bridge.workers.forEach((struct, i) => {
+      const epoch = struct.load("epoch");
+      stalled ||= struct.load("parked") === 0 && epoch === this.lastEpochs[i];
+      this.lastEpochs[i] = epoch;
+    });
+    return stalled;
   }
 
   /** The worker with the fewest transmitqs takes one more. `kick` null: it must poll for it. Throws on a bad kick. */

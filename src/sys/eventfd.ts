@@ -5,7 +5,7 @@
 // refuse it; after that `signal` and `drain` neither block nor throw, whatever the descriptor is. (A write to a broken
 // pipe is EPIPE, not a signal: Node ignores SIGPIPE.)
 
-import { fstatSync, readlinkSync } from "node:fs";
+import { fstatSync, readFileSync, readlinkSync } from "node:fs";
 import type { Fd } from "../vhost-user/effects.js";
 import { check, errnoOf, lastErrno, libc, type Pinned, pinned } from "./libc.js";
 import { setNonBlocking } from "./socket.js";
@@ -14,6 +14,7 @@ import { errnoName } from "./system-error.js";
 const EFD_CLOEXEC = 0o2000000;
 const EFD_NONBLOCK = 0o4000;
 const COUNTER_BYTES = 8;
+const COUNTER_MAX = 0xffff_ffff_ffff_fffen;
 
 // Scratch of this thread: the increment that is written, and the counter that is read.
 let one: Pinned | undefined;
@@ -59,6 +60,19 @@ export function drain(fd: Fd): bigint | null {
 }
 
 /** "other" is everything else: devices, folders, timers, … */
+/**
+ * True when the counter of an eventfd is at its highest, so that a write to it waits, or fails when it is non-blocking.
+ * Costs a file of /proc: for use when something is wrong already.
+ */
+export function isFull(fd: Fd): boolean {
+  try {
+    const count = /^eventfd-count:\s*([0-9a-f]+)/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, "utf8"))?.[1];
+    return count !== undefined && BigInt(`0x${count}`) >= COUNTER_MAX;
+  } catch {
+    return false;
+  }
+}
+
 export type NotifierKind = "eventfd" | "pipe" | "socket" | "file" | "other";
 
 export interface Notifier {
@@ -69,7 +83,8 @@ export interface Notifier {
 
 /**
  * Make a descriptor that was received as kick, call or error notifier non-blocking, and say what it is. The flag lives
- * in the open file, which the sender shares: a front-end that clears it later on purpose is not caught here.
+ * in the open file, which the sender shares: a front-end can clear it again, and `signal` then waits while the counter
+ * is full; see `isFull`.
  * @throws SystemError EBADF when the number is no open descriptor
  */
 export function adoptNotifier(fd: Fd): Notifier {

@@ -74,7 +74,7 @@ describeLinux("a ring that its guest breaks", () => {
     expect(port.queues.map(({ state }) => state)).toEqual(["running", "broken", "running", "running"]);
     expect(port.state).toBe("running");
     expect(await lab.error(vm1, /^the guest broke queue 1: /)).toBe(
-      `the guest broke queue 1: ${reason} (descriptor ${port.queues[1]!.broken!.descriptor}); ` +
+      `the guest broke queue 1: ${reason} (at ${port.queues[1]!.broken!.descriptor}); ` +
         "the queue is stopped until the guest's driver sets it up again",
     );
     expect(port.queues[1]!.broken!.descriptor).toBe(descriptor);

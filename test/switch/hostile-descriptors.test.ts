@@ -5,7 +5,7 @@ import { closeSync, constants, openSync, writeSync } from "node:fs";
 import { expect, test } from "vitest";
 import { Epoll } from "../../src/sys/epoll.js";
 import { createEventFd, signal } from "../../src/sys/eventfd.js";
-import { socketPair } from "../../src/sys/socket.js";
+import { setNonBlocking, socketPair } from "../../src/sys/socket.js";
 import type { Fd } from "../../src/vhost-user/effects.js";
 import { QEMU_PROTOCOL_FEATURES } from "../../src/vhost-user/front-end-session.js";
 import { MESSAGES, type MessageName, type Payload } from "../../src/vhost-user/message.js";
@@ -209,6 +209,23 @@ describeLinux("a kick or call that is no eventfd", () => {
     other.send(handFrame(1, 2, 100, 0));
     await until("the answer", () => guest.receive().find((bytes) => bytes.length === 100));
     expect((await lab.port(vm2)).lastError).toBeUndefined();
+  });
+
+  test("an eventfd that is made blocking again, and full, holds a worker up only until the switch empties it", async () => {
+    const { lab } = group;
+    const [vm1, vm2] = group.ports(2) as [string, string];
+    const [guest, other] = [group.hand(), group.hand()];
+    await other.start(lab.file(vm2));
+    await guest.start(lab.file(vm1));
+    for (const { call } of other.rings) {
+      writeSync(call, Uint8Array.of(0xf0, 255, 255, 255, 255, 255, 255, 255));
+      while (signal(call) === "ok");
+      // The flag belongs to the open file, which the switch shares.
+      setNonBlocking(call, false);
+    }
+    for (let i = 0; i < 5; i++) await pass(guest, other, i);
+    expect((await lab.port(vm2)).lastError).toMatch(/call eventfd of queue [01] blocked a worker/);
+    await expectGoodGuests(lab, group.ports(2) as [string, string]);
   });
 
   function opened(path: string, flags: string | number): Fd {
