@@ -54,7 +54,14 @@ export function fixture(): BenchResult {
       const capacity = rate(i, 64, "shared-cache");
       const offered = (capacity * step) / 10;
       const received = Math.min(offered, capacity * 0.98);
-      result.loss.push({ backEnd, frame: 64, cacheClass: "shared-cache", offered, received, drops: { "no-rx-buffer": step } });
+      result.loss.push({
+        backEnd,
+        frame: 64,
+        cacheClass: "shared-cache",
+        offered,
+        received,
+        drops: { "no-rx-buffer": step },
+      });
     }
     for (const load of ["in-flight-1", 0.1, 0.5, 0.9] as const) {
       const p50 = (0.3 + i * 0.2) * (load === 0.9 ? 4 : 1);
