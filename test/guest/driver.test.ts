@@ -1,6 +1,7 @@
 // The load driver against the core, in one memory: what it sends arrives whole, and whatever is done to it shows.
 
 import { readFileSync } from "node:fs";
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { loadModule } from "../../src/core/wasm-files.js";
 import { bufferBytesFor, type DriverCounters, instantiateDriver, latencyQuantile } from "../../src/guest/driver.js";
@@ -169,6 +170,51 @@ describe.each(TARGETS)("load driver, %s build", (target) => {
     expect(send(far - 1, far - FLOW_WINDOW + 1)).toMatchObject({ lost: 5000, reordered: 3 });
     expect(send(far + 1, far + 2)).toMatchObject({ lost: 5000, reordered: 3, duplicates: 5 });
   });
+
+  test.each(Object.entries(FEATURES))(
+    "a quick look in bursts counts as a close look one by one does, %s",
+    async (_, features) => {
+      const frame = fc.record({
+        /** What is added to the sequence number of the flow, and the bit of the first 32 bytes that is changed. */
+        jump: fc.oneof(
+          { weight: 6, arbitrary: fc.constant(0) },
+          { weight: 1, arbitrary: fc.integer({ min: -3, max: 3 }) },
+        ),
+        flip: fc.oneof({ weight: 9, arbitrary: fc.constant(-1) }, { weight: 1, arbitrary: fc.nat(255) }),
+      });
+      const script = fc.array(fc.array(frame, { minLength: 1, maxLength: 20 }), { minLength: 1, maxLength: 8 });
+      await fc.assert(
+        fc.asyncProperty(script, async (bursts) => {
+          const run = async (receive: (b: DriverGuest, count: number) => void) => {
+            const { sw, a, b } = await pair({ target, features, size: 32 });
+            a.tx.setTraffic([64, 100, 77], true);
+            const { bytes, u32 } = sw.bridge.views;
+            for (const burst of bursts) {
+              const first = b.rx.struct.get("nextUsed");
+              for (const { jump } of burst) {
+                u32[(a.flows.pointer(0) + 24) >>> 2]! += jump;
+                a.tx.send(1, 5);
+                sw.settle();
+              }
+              burst.forEach(({ flip }, i) => {
+                const id = u32[(b.rx.place.used + 4 + ((first + i) % 32) * 8) >>> 2]!;
+                const at = b.rx.place.buffers + id * b.rx.place.bufferBytes + b.rx.struct.get("headerSize");
+                if (flip >= 0) bytes[at + (flip >>> 3)]! ^= 1 << (flip & 7);
+              });
+              receive(b, burst.length);
+            }
+            return [b.rx.counters(), b.flows.seen(0), b.rx.latencies(), b.rx.struct.get("nextAvail"), b.rx.fault];
+          };
+          const quick = await run((b, count) => expect(b.rx.receive(count, "sequence", 9) >>> 1).toBe(count));
+          const close = await run((b, count) => {
+            for (let i = 0; i < count; i++) expect(b.rx.receive(1, "payload", 9) >>> 1).toBe(1);
+          });
+          expect(quick).toEqual(close);
+        }),
+        { numRuns: 30 },
+      );
+    },
+  );
 
   test("the sequence goes on through the end of 32 bits", async () => {
     const { sw, a, b } = await pair({ target, features: FEATURES.modern });
