@@ -29,6 +29,12 @@ interface Figure {
   median: number;
 }
 
+/** All figures of one version of Node. */
+interface Run {
+  node: string;
+  figures: Figure[];
+}
+
 process.exitCode = await main();
 
 async function main(): Promise<number> {
@@ -39,7 +45,8 @@ async function main(): Promise<number> {
     if (values.nodes !== undefined) return underNodes(values.nodes, values.only);
     const figures = await measure(values.only ?? "");
     if (figures.length === 0) throw new Error(`--only ${values.only}: no group of cases has that in its name`);
-    process.stdout.write(`${values.json ? JSON.stringify(figures) : table([process.version], [figures])}\n`);
+    const run: Run = { node: process.version, figures };
+    process.stdout.write(`${values.json ? JSON.stringify(run) : table([run])}\n`);
     return 0;
   } catch (error) {
     process.stderr.write(`bench: ${(error as Error).message}\n`);
@@ -76,16 +83,17 @@ async function measureCase({ group, name, operations, run, before }: Case): Prom
 }
 
 /** One table for several runs of the same cases. */
-function table(titles: readonly string[], runs: readonly (readonly Figure[])[]): string {
+function table(runs: readonly Run[]): string {
+  const [first] = runs.map(({ figures }) => figures);
   const columns = [
     ...[{ title: "part" }, { title: "case" }],
-    ...titles.map((title) => ({ title: `${title}: ns min / median`, align: "right" as const })),
+    ...runs.map(({ node }) => ({ title: `Node ${node}: ns min / median`, align: "right" as const })),
   ];
-  const rows = runs[0]!.map(({ group, name }, i) => [
-    i > 0 && runs[0]![i - 1]!.group === group ? "" : group,
+  const rows = first!.map(({ group, name }, i) => [
+    i > 0 && first![i - 1]!.group === group ? "" : group,
     name,
-    ...runs.map((run) => {
-      const figure = run.find((other) => other.group === group && other.name === name);
+    ...runs.map(({ figures }) => {
+      const figure = figures.find((other) => other.group === group && other.name === name);
       return figure ? `${significant(figure.min)} / ${significant(figure.median)}` : "";
     }),
   ]);
@@ -97,8 +105,7 @@ function underNodes(list: string, only: string | undefined): number {
   const versions = list.split(",").map((word) => word.trim());
   const bad = versions.find((version) => !/^\d+(\.\d+){0,2}$/.test(version));
   if (bad !== undefined) throw new Error(`--nodes ${list}: "${bad}" is no version, such as 24 or 24.9.0`);
-  const titles: string[] = [];
-  const runs: Figure[][] = [];
+  const runs: Run[] = [];
   for (const version of versions) {
     const words = ["-y", `node@${version}`, fileURLToPath(import.meta.url), "--json"];
     const { status, stdout, error } = spawnSync("npx", [...words, ...(only === undefined ? [] : ["--only", only])], {
@@ -112,10 +119,9 @@ function underNodes(list: string, only: string | undefined): number {
       );
       continue;
     }
-    titles.push(`Node ${version}`);
-    runs.push(JSON.parse(stdout) as Figure[]);
+    runs.push(JSON.parse(stdout) as Run);
   }
   if (runs.length === 0) return 1;
-  process.stdout.write(`${table(titles, runs)}\n`);
+  process.stdout.write(`${table(runs)}\n`);
   return 0;
 }

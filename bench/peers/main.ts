@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { appendHistory, historyEntry, readHistory } from "../../src/bench/report/history.js";
 import { reportHtml } from "../../src/bench/report/html.js";
-import { reportText } from "../../src/bench/report/table.js";
+import { hasWrongFrames, reportText } from "../../src/bench/report/table.js";
 import type { BenchResult } from "../../src/bench/result.js";
 import { benchWords, longestFrame, parseWords, type PeersOptions } from "./arguments.js";
 import { measureWithDpdk } from "./dpdk-run.js";
@@ -43,7 +43,7 @@ async function main(words: string[]): Promise<number> {
     // What others can type as well: the sockets of the peers were ours alone.
     result.command = shellLine(["npm", "run", "bench:peers", "--", ...words]);
     report(result, options);
-    return result.throughput.some(({ wrong }) => wrong > 0) ? 1 : 0;
+    return hasWrongFrames(result) ? 1 : 0;
   } catch (error) {
     say((error as Error).message);
     return 1;

@@ -68,12 +68,29 @@ describe("the text report", () => {
     expect(reportText(result)).not.toContain("worth nothing");
     result.throughput[0]!.wrong = 2;
     expect(reportText(result)).toContain("worth nothing");
-    expect(reportHtml(result)).toContain("worth nothing");
+    expect(reportHtml(result)).toContain("out of order with ringbridge: figures");
+    const elsewhere = { ...fixture(), wrong: 1 };
+    expect(reportText(elsewhere)).toContain("worth nothing");
+    expect(reportHtml(elsewhere)).toContain("out of order: figures");
   });
 
   it("leaves out sections without figures", () => {
     const text = reportText({ ...fixture(), throughput: [], loss: [], latency: [], ratios: [] });
     for (const word of ["Throughput", "Latency", "Loss over"]) expect(text).not.toContain(word);
+  });
+
+  it("says of loss and latency what they were measured with, where that is known", () => {
+    const result = fixture();
+    const setting = { direction: "both-ways" as const, ports: 4, flows: 1000 };
+    result.loss = [{ ...result.loss[0]!, ...setting, offered: 4e6, received: 1e6, unsent: 1e6 }];
+    result.latency = [{ ...result.latency[0]!, ...setting }];
+    const lines = reportText(result).split("\n");
+    const rows = lines.filter((line) => line.includes("both ways, 4 ports, 1000 flows"));
+    expect(rows).toHaveLength(2);
+    expect(rows[1]).toMatch(/4\.00 +1\.00 +75 % +25 %/);
+    const html = reportHtml(result);
+    expect(html).toContain("Loss: 64 B, both ways, 4 ports, 1000 flows, cores: shared cache");
+    expect(html).toContain("Latency: 64 B, one in flight, both ways, 4 ports, 1000 flows, cores: shared cache");
   });
 
   it("has no line with blanks at its end", () => {

@@ -1,6 +1,6 @@
 // Which pictures a benchmark's result makes: a chart and the table of its figures for each.
 
-import type { BenchResult, LatencyPoint, ThroughputPoint } from "../result.js";
+import type { BenchResult, CacheClass, LatencyPoint, ThroughputPoint } from "../result.js";
 import type { Axis, Chart, ChartPoint, Series } from "./chart.js";
 import type { HistoryEntry, HistoryPoint } from "./history.js";
 import { lossShare } from "./table.js";
@@ -76,19 +76,10 @@ function frameAxis(items: readonly { frame: number | "imix" }[]) {
   return { axis, place: (frame: number | "imix") => ({ x: frames.indexOf(frame), apart: frame === "imix" }) };
 }
 
-function flowsName(flows: number): string {
-  return flows === 1 ? "1 flow" : `${flows} flows`;
-}
-
 /** What points have in common but for back-end and frame size, as a title says it. */
-function setting({
-  direction,
-  flows,
-  ports,
-  cacheClass,
-}: Pick<ThroughputPoint, "direction" | "flows" | "ports" | "cacheClass">) {
-  const cores = words.CLASS_NAMES[cacheClass];
-  return `${words.DIRECTION_NAMES[direction]}, ${ports} ports, ${flowsName(flows)}, cores: ${cores}`;
+function setting(point: Partial<Pick<ThroughputPoint, "direction" | "flows" | "ports">> & { cacheClass: CacheClass }) {
+  const name = words.settingName(point);
+  return `${name}${name === "" ? "" : ", "}cores: ${words.CLASS_NAMES[point.cacheClass]}`;
 }
 
 function throughputSection(result: BenchResult, style: StyleOf): Section {
@@ -160,12 +151,12 @@ function ratioSection(result: BenchResult, style: StyleOf): Section {
 }
 
 function lossSection(result: BenchResult, style: StyleOf): Section {
-  const groups = groupBy(result.loss, ({ frame, cacheClass }) => `${frame}/${cacheClass}`);
+  const groups = groupBy(result.loss, (point) => `${point.frame}/${setting(point)}`);
   const figures = groups.map((group): Figure => {
-    const { frame, cacheClass } = group[0]!;
+    const first = group[0]!;
     return {
       chart: {
-        title: `Loss: ${words.frameName(frame)}, cores: ${words.CLASS_NAMES[cacheClass]}`,
+        title: `Loss: ${words.frameName(first.frame)}, ${setting(first)}`,
         x: { label: "Offered frames per second (million)", scale: "linear" },
         y: { label: "Loss (%)", scale: "linear" },
         series: seriesOf(group, style, ({ offered, received }) => ({
@@ -194,9 +185,9 @@ const PERCENTILES = [
 ] as const;
 
 function latencySection(result: BenchResult, style: StyleOf): Section {
-  const groups = groupBy(result.latency, ({ frame, cacheClass, load }) => `${frame}/${cacheClass}/${load}`);
+  const groups = groupBy(result.latency, (point) => `${point.frame}/${point.load}/${setting(point)}`);
   const figures = groups.map((group): Figure => {
-    const { frame, cacheClass, load } = group[0]!;
+    const first = group[0]!;
     const series = group.map((point): Series => {
       const points = PERCENTILES.map(({ field }, x) => ({ x, y: point[field] }));
       return { name: point.backEnd, style: style(point.backEnd), points };
@@ -204,7 +195,7 @@ function latencySection(result: BenchResult, style: StyleOf): Section {
     const row = (point: LatencyPoint) => PERCENTILES.map(({ field }) => words.significant(point[field]));
     return {
       chart: {
-        title: `Latency: ${words.frameName(frame)}, ${words.loadName(load)}, cores: ${words.CLASS_NAMES[cacheClass]}`,
+        title: `Latency: ${words.frameName(first.frame)}, ${words.loadName(first.load)}, ${setting(first)}`,
         x: {
           label: "Share of the frames that took no longer",
           scale: "ordinal",
@@ -235,7 +226,7 @@ function costSection(result: BenchResult, style: StyleOf): Section {
     const groups = groupBy(points, key).filter((group) => new Set(group.map((point) => point[field])).size > 1);
     return groups.map((group): Figure => {
       const { frame, direction, cacheClass } = group[0]!;
-      const fixed = field === "ports" ? flowsName(group[0]!.flows) : `${group[0]!.ports} ports`;
+      const fixed = field === "ports" ? words.flowsName(group[0]!.flows) : `${group[0]!.ports} ports`;
       const where = `${words.DIRECTION_NAMES[direction]}, cores: ${words.CLASS_NAMES[cacheClass]}`;
       return {
         chart: {

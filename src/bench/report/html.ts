@@ -6,6 +6,7 @@ import { escapeHtml } from "./escape.js";
 import { type Figure, type Section, sectionsOf } from "./figures.js";
 import type { HistoryEntry } from "./history.js";
 import { STYLE } from "./style.js";
+import { hasWrongFrames } from "./table.js";
 
 /** The whole page. `history`: earlier runs and this one, oldest first, for the trend. */
 export function reportHtml(result: BenchResult, history: readonly HistoryEntry[] = []): string {
@@ -35,11 +36,11 @@ ${notes(result)}
 `;
 }
 
-function warnings({ throughput }: BenchResult): string {
-  const wrong = new Set(throughput.filter((point) => point.wrong > 0).map(({ backEnd }) => backEnd));
-  if (wrong.size === 0) return "";
-  const names = [...wrong].map(escapeHtml).join(", ");
-  const text = `Frames arrived changed, twice or out of order with ${names}: those figures are worth nothing.`;
+function warnings(result: BenchResult): string {
+  if (!hasWrongFrames(result)) return "";
+  const culprits = new Set(result.throughput.filter((point) => point.wrong > 0).map(({ backEnd }) => backEnd));
+  const names = culprits.size === 0 ? "" : ` with ${[...culprits].map(escapeHtml).join(", ")}`;
+  const text = `Frames arrived changed, twice or out of order${names}: figures with them are worth nothing.`;
   return `<p class="warning">${text}</p>`;
 }
 

@@ -82,12 +82,13 @@ export function ratioOf(result: BenchResult, point: ThroughputPoint): RatioPoint
 function latency(result: BenchResult): string {
   if (result.latency.length === 0) return "";
   const columns = [
-    ...left("frame", "load", "cores", "back-end"),
+    ...left("frame", "load", "setting", "cores", "back-end"),
     ...right("p50 µs", "p90", "p99", "p99.9", "max", "frames"),
   ];
   const rows = result.latency.map((point) => [
     words.frameName(point.frame),
     words.loadName(point.load),
+    words.settingName(point),
     words.CLASS_NAMES[point.cacheClass],
     point.backEnd,
     ...[point.p50, point.p90, point.p99, point.p999, point.max].map(words.significant),
@@ -99,17 +100,19 @@ function latency(result: BenchResult): string {
 function loss(result: BenchResult): string {
   if (result.loss.length === 0) return "";
   const columns = [
-    ...left("frame", "cores", "back-end"),
-    ...right("offered Mpps", "received Mpps", "loss"),
+    ...left("frame", "setting", "cores", "back-end"),
+    ...right("offered Mpps", "received Mpps", "loss", "of it never sent"),
     ...left("drops counted"),
   ];
   const rows = result.loss.map((point) => [
     words.frameName(point.frame),
+    words.settingName(point),
     words.CLASS_NAMES[point.cacheClass],
     point.backEnd,
     words.significant(point.offered / 1e6),
     words.significant(point.received / 1e6),
     words.percent(lossShare(point.offered, point.received)),
+    point.unsent === undefined || point.offered === 0 ? "" : words.percent(point.unsent / point.offered),
     dropsText(point.drops),
   ]);
   return `Loss over load\n${indent(renderTable(columns, rows))}`;
@@ -129,13 +132,18 @@ export function dropsText(drops: Record<string, number> | undefined): string {
     .join(", ");
 }
 
+/** Whether any frame of the run arrived changed, twice or out of order. */
+export function hasWrongFrames({ wrong, throughput }: BenchResult): boolean {
+  return (wrong ?? 0) > 0 || throughput.some((point) => point.wrong > 0);
+}
+
 /** What a reader must know before he believes the figures. */
 function trust(result: BenchResult): string {
   const { stalls, moved } = result.discarded;
   const lines = [
     `Windows left out: ${stalls} with a stall of the machine, ${moved} during which the cores moved.`,
-    ...(result.throughput.some(({ wrong }) => wrong > 0)
-      ? ["! Frames arrived changed, twice or out of order: these figures are worth nothing."]
+    ...(hasWrongFrames(result)
+      ? ["! Frames arrived changed, twice or out of order: figures with them are worth nothing."]
       : []),
     ...result.notes.map((note) => `Note: ${note}`),
   ];

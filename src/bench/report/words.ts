@@ -34,6 +34,20 @@ export function loadName(load: LatencyPoint["load"]): string {
   return load === "in-flight-1" ? "one in flight" : `${Math.round(load * 100)} % of PDR`;
 }
 
+/** What was measured beside the frame size, as far as it is known: "both ways, 4 ports, 1 flow". */
+export function settingName(setting: { direction?: Direction; ports?: number; flows?: number }): string {
+  const { direction, ports, flows } = setting;
+  return [
+    ...(direction === undefined ? [] : [DIRECTION_NAMES[direction]]),
+    ...(ports === undefined ? [] : [`${ports} ports`]),
+    ...(flows === undefined ? [] : [flowsName(flows)]),
+  ].join(", ");
+}
+
+export function flowsName(flows: number): string {
+  return flows === 1 ? "1 flow" : `${flows} flows`;
+}
+
 /** Enough digits to compare, no more: 12.3, 4.56, 0.789. */
 export function significant(value: number): string {
   if (!Number.isFinite(value)) return "-";
