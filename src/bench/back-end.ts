@@ -62,6 +62,7 @@ export class BackEnd {
   private sessionNice: number | undefined;
   private ended: string | undefined;
   private device: NullDevice | undefined;
+  private readonly onExit = () => this.release();
 
   /** Starts it, when it is ours. Rejects with a sentence when it does not come up. */
   static async start(spec: BackEndSpec, options: StartOptions): Promise<BackEnd> {
@@ -76,6 +77,8 @@ export class BackEnd {
     private readonly own: OwnSwitch | undefined,
   ) {
     this.pid = own?.pid ?? (spec.kind === "sockets" ? spec.pid : undefined);
+    // However this process ends, it leaves nobody held.
+    process.on("exit", this.onExit);
     void own?.exited.then((how) => {
       this.ended = how;
     });
@@ -155,14 +158,20 @@ export class BackEnd {
 
   /** Leaves a foreign one running, as it was found; ends our own. Never rejects. */
   async close(): Promise<void> {
+    process.off("exit", this.onExit);
+    this.release();
+    await this.detached();
+    await this.own?.close();
+  }
+
+  /** Lets its process run as before, if it still does. */
+  private release(): void {
     try {
       this.resume();
       if (this.sessionNice !== undefined) setSessionPriority(this.pid!, this.sessionNice);
     } catch {
       // It has ended by itself.
     }
-    await this.detached();
-    await this.own?.close();
   }
 }
 

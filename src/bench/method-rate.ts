@@ -11,7 +11,7 @@ import { flatOut, paced } from "./traffic-loops.js";
 import type { WindowPlan, WindowResult } from "./window.js";
 
 /** Windows that are left out are taken again, but not for ever. */
-const TRIES_PER_WINDOW = 2;
+const TRIES_PER_WINDOW = 4;
 /** Share of a window that goes before it uncounted. */
 export const WARM_UP = 0.1;
 /** Most windows of one search. Usually there are about 16. */
@@ -52,7 +52,10 @@ export async function measureMrr(stage: Stage, setting: Setting, report: boolean
   const rates = new Rates();
   for (const [b, name] of stage.names.entries()) {
     const taken = rounds.flatMap((round) => round[b] ?? []);
-    if (taken.length === 0) stage.note(`${name}, ${describeSetting(setting)}: no window was undisturbed`);
+    if (taken.length === 0) {
+      const advice = "the machine is busy: give the benchmark more of it (--nice -20), or allow for it (--stall)";
+      stage.note(`${name}, ${describeSetting(setting)}: every window was disturbed; ${advice}`);
+    }
     for (const [cacheClass, group] of groupBy(taken, (window) => window.cacheClass)) {
       const point = mrrPoint(name, setting, group);
       rates.set(b, cacheClass, point.framesPerSecond.median);

@@ -1,12 +1,16 @@
 // Short real runs: of ringbridge beside the null device, and of sockets that somebody else serves. Figures are only
 // asked to be plausible; what must hold is that every frame is accounted for and that nothing is left behind.
 
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { afterAll, afterEach, expect, test } from "vitest";
 import type { BenchResult } from "../../src/bench/result.js";
 import { main } from "../../src/cli/program.js";
+import { builtFile } from "../../src/guest/children.js";
 import { allowedCpus } from "../../src/sys/affinity.js";
 import { countOpenFds } from "../../src/sys/open-fds.js";
 import { FakeIo } from "../cli/fake-io.js";
@@ -114,6 +118,24 @@ describeLinux("a run", () => {
     expect((await first.control.status()).ports.map(({ state }) => state)).toEqual(["waiting", "waiting"]);
   });
 
+  test("nobody stays stopped when it is ended at once", { timeout: 60_000 }, async () => {
+    const foreign = new SwitchFolder();
+    folders.push(foreign);
+    await foreign.start(["a=listen", "b=listen"]);
+    const { pid } = await foreign.control.version();
+    const words = ["bench", ...QUICK, "--sizes", "64", "--windows", "100000", "--backend", "ringbridge"];
+    const other = `other=${foreign.file("a")},${foreign.file("b")}@${pid}`;
+    const child = spawn(process.execPath, [builtFile("src/cli/main.js"), ...words, "--backend", other]);
+    const exited = once(child, "exit");
+    await once(child.stderr, "data");
+    while (stateOf(pid) !== "T") await delay(5);
+    child.kill("SIGINT");
+    child.kill("SIGTERM");
+    await exited;
+    expect(stateOf(pid)).not.toBe("T");
+    expect((await foreign.control.version()).pid).toBe(pid);
+  });
+
   test("an interrupted one ends with what it has, a back-end that is not there is one sentence", async () => {
     const io = new FakeIo();
     const run = main(["bench", ...QUICK, "--sizes", "64", "--windows", "100000"], io);
@@ -128,6 +150,11 @@ describeLinux("a run", () => {
     expect(other.err).toContain(`no switch listens on ${folder}/a`);
   });
 });
+
+/** proc(5): T is stopped. */
+function stateOf(pid: number): string {
+  return readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]![0]!;
+}
 
 /** Descriptors of this process, and folders of switches that the benchmark has started. */
 function leftOvers() {
