@@ -102,7 +102,12 @@ class DpdkRun {
       const generator = await DpdkGenerator.start(peer, { folder, cpu: cpus[0], hugePages, frameBytes });
       const bench = { peer, generator };
       this.benches.push(bench);
-      if (nice !== undefined) for (const pid of [...peer.pids, generator.pid]) setProcessPriority(pid, nice);
+      if (nice !== undefined) {
+        for (const pid of [...peer.pids, generator.pid]) {
+          setProcessPriority(pid, nice);
+          setSessionPriority(pid, nice);
+        }
+      }
       hold(bench);
       this.result.backEnds.push({ name: peer.name, description: peer.description, command: peer.command });
     }

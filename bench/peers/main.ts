@@ -16,6 +16,7 @@ import { GENERATOR_PAGES } from "./dpdk-generator.js";
 import { reserveHugePages } from "./huge-pages.js";
 import { openVswitch } from "./ovs.js";
 import { type Peer, type PeerKind, shellLine } from "./peer.js";
+import { boundedCommand } from "./process.js";
 import { ringbridge } from "./ringbridge.js";
 import { testpmd } from "./testpmd.js";
 
@@ -119,9 +120,13 @@ async function measureOurselves(options: PeersOptions, peers: readonly Peer[]): 
   endings.push(() => rmSync(folder, { recursive: true, force: true }));
   const json = join(folder, "result.json");
   for (const peer of peers) resume(peer);
-  const child = spawn(process.execPath, ["dist/src/cli/main.js", ...benchWords(options, peers, json)], {
+  const words = [process.execPath, "dist/src/cli/main.js", ...benchWords(options, peers, json)];
+  const [command, ...rest] = boundedCommand(words, {});
+  const child = spawn(command!, rest, {
     // Its table would be followed by ours.
     stdio: ["ignore", "ignore", "inherit"],
+    // It gets one SIGINT, from us: a second one would end it without a result.
+    detached: true,
   });
   const forward = () => child.kill("SIGINT");
   interrupt.signal.addEventListener("abort", forward);

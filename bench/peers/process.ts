@@ -53,6 +53,8 @@ export class PeerProcess {
       this.child = spawn(command!, rest, {
         // An open standard input: testpmd ends at its end.
         stdio: ["pipe", log, log],
+        // A Ctrl-C is for us, who then stop it in our own order.
+        detached: true,
         env: { ...process.env, ...options.env },
       });
     } finally {

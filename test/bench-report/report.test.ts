@@ -84,10 +84,9 @@ describe("the text report", () => {
     const setting = { direction: "both-ways" as const, ports: 4, flows: 1000 };
     result.loss = [{ ...result.loss[0]!, ...setting, offered: 4e6, received: 1e6, unsent: 1e6 }];
     result.latency = [{ ...result.latency[0]!, ...setting }];
-    const lines = reportText(result).split("\n");
-    const rows = lines.filter((line) => line.includes("both ways, 4 ports, 1000 flows"));
-    expect(rows).toHaveLength(2);
-    expect(rows[1]).toMatch(/4\.00 +1\.00 +75 % +25 %/);
+    const text = reportText(result);
+    expect(text).toContain("Latency: both ways, 4 ports, 1000 flows\n");
+    expect(text).toMatch(/Loss over load: both ways, 4 ports, 1000 flows\n.*\n.*4\.00 +1\.00 +75 % +25 %/);
     const html = reportHtml(result);
     expect(html).toContain("Loss: 64 B, both ways, 4 ports, 1000 flows, cores: shared cache");
     expect(html).toContain("Latency: 64 B, one in flight, both ways, 4 ports, 1000 flows, cores: shared cache");

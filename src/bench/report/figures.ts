@@ -1,6 +1,7 @@
 // Which pictures a benchmark's result makes: a chart and the table of its figures for each.
 
 import type { BenchResult, CacheClass, LatencyPoint, ThroughputPoint } from "../result.js";
+import { groupBy as groupsByKey } from "../statistics.js";
 import type { Axis, Chart, ChartPoint, Series } from "./chart.js";
 import type { HistoryEntry, HistoryPoint } from "./history.js";
 import { lossShare } from "./table.js";
@@ -43,22 +44,16 @@ type StyleOf = (backEnd: string) => number;
 
 /** Things by what they have in common, in the order in which they come. */
 function groupBy<T>(items: readonly T[], key: (item: T) => string): T[][] {
-  const groups = new Map<string, T[]>();
-  for (const item of items) {
-    const name = key(item);
-    const group = groups.get(name);
-    if (group) group.push(item);
-    else groups.set(name, [item]);
-  }
-  return [...groups.values()];
+  return [...groupsByKey(items, key).values()];
 }
 
-/** One series for each back-end. */
+/** One series for each back-end, in the order of the styles. */
 function seriesOf<T extends { backEnd: string }>(items: readonly T[], style: StyleOf, point: (item: T) => ChartPoint) {
-  return groupBy(items, ({ backEnd }) => backEnd).map((group): Series => {
+  const series = groupBy(items, ({ backEnd }) => backEnd).map((group): Series => {
     const name = group[0]!.backEnd;
     return { name, style: style(name), points: group.map(point) };
   });
+  return series.sort((a, b) => a.style - b.style);
 }
 
 /** Groups of which several frame sizes were measured: the others say nothing over frame size, unless they are all. */
@@ -188,10 +183,9 @@ function latencySection(result: BenchResult, style: StyleOf): Section {
   const groups = groupBy(result.latency, (point) => `${point.frame}/${point.load}/${setting(point)}`);
   const figures = groups.map((group): Figure => {
     const first = group[0]!;
-    const series = group.map((point): Series => {
-      const points = PERCENTILES.map(({ field }, x) => ({ x, y: point[field] }));
-      return { name: point.backEnd, style: style(point.backEnd), points };
-    });
+    const percentiles = group.flatMap((point) =>
+      PERCENTILES.map(({ field }, x) => ({ backEnd: point.backEnd, x, y: point[field] })),
+    );
     const row = (point: LatencyPoint) => PERCENTILES.map(({ field }) => words.significant(point[field]));
     return {
       chart: {
@@ -202,7 +196,7 @@ function latencySection(result: BenchResult, style: StyleOf): Section {
           ticks: PERCENTILES.map(({ text }) => text),
         },
         y: { label: "Latency (µs)", scale: "log" },
-        series,
+        series: seriesOf(percentiles, style, ({ x, y }) => ({ x, y })),
       },
       columns: ["Back-end", ...PERCENTILES.map(({ text }) => `${text} (µs)`), "Frames"],
       rows: group.map((point) => [point.backEnd, ...row(point), point.frames]),

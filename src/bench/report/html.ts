@@ -50,15 +50,16 @@ function environment({ environment: e, backEnds }: BenchResult): string {
     ["Processor", `${e.cpu}, ${e.cores} cores`],
     ["System", `Linux ${e.kernel}, ${e.hugePages ? "2 MiB" : "4 KiB"} pages`],
     ["Node", `${e.node} (V8 ${e.v8})`],
-    ["ringbridge", `${e.ringbridge}${commit}, core ${e.wasmHash}`],
+    ["Version", `ringbridge ${e.ringbridge}${commit}, core ${e.wasmHash}`],
   ];
+  const row = (name: string, content: string) =>
+    `<tr><th scope="row">${escapeHtml(name)}</th><td class="wide">${content}</td></tr>`;
   const rows = [
-    ...facts,
-    ...backEnds.map(({ name, description, command }): [string, string] => [
-      name,
-      command === undefined ? description : `${description}: ${command}`,
-    ]),
-  ].map(([name, text]) => `<tr><th scope="row">${escapeHtml(name)}</th><td class="wide">${escapeHtml(text)}</td></tr>`);
+    ...facts.map(([name, text]) => row(name, escapeHtml(text))),
+    ...backEnds.map(({ name, description, command }) =>
+      row(name, `${escapeHtml(description)}${command === undefined ? "" : `<br><code>${escapeHtml(command)}</code>`}`),
+    ),
+  ];
   return `<h2>What was measured</h2>\n<div class="scroll"><table><tbody>${rows.join("")}</tbody></table></div>`;
 }
 

@@ -80,33 +80,36 @@ export function ratioOf(result: BenchResult, point: ThroughputPoint): RatioPoint
 }
 
 function latency(result: BenchResult): string {
-  if (result.latency.length === 0) return "";
   const columns = [
-    ...left("frame", "load", "setting", "cores", "back-end"),
+    ...left("frame", "load", "cores", "back-end"),
     ...right("p50 µs", "p90", "p99", "p99.9", "max", "frames"),
   ];
-  const rows = result.latency.map((point) => [
+  return bySetting("Latency", result.latency, columns, (point) => [
     words.frameName(point.frame),
     words.loadName(point.load),
-    words.settingName(point),
     words.CLASS_NAMES[point.cacheClass],
     point.backEnd,
     ...[point.p50, point.p90, point.p99, point.p999, point.max].map(words.significant),
     formatCount(point.frames),
   ]);
-  return `Latency\n${indent(renderTable(columns, rows))}`;
 }
 
 function loss(result: BenchResult): string {
-  if (result.loss.length === 0) return "";
+  const order = result.backEnds.map(({ name }) => name);
+  const points = [...result.loss].sort(
+    (a, b) =>
+      words.byFrame(a.frame, b.frame) ||
+      a.cacheClass.localeCompare(b.cacheClass) ||
+      order.indexOf(a.backEnd) - order.indexOf(b.backEnd) ||
+      a.offered - b.offered,
+  );
   const columns = [
-    ...left("frame", "setting", "cores", "back-end"),
+    ...left("frame", "cores", "back-end"),
     ...right("offered Mpps", "received Mpps", "loss", "of it never sent"),
     ...left("drops counted"),
   ];
-  const rows = result.loss.map((point) => [
+  return bySetting("Loss over load", points, columns, (point) => [
     words.frameName(point.frame),
-    words.settingName(point),
     words.CLASS_NAMES[point.cacheClass],
     point.backEnd,
     words.significant(point.offered / 1e6),
@@ -115,7 +118,21 @@ function loss(result: BenchResult): string {
     point.unsent === undefined || point.offered === 0 ? "" : words.percent(point.unsent / point.offered),
     dropsText(point.drops),
   ]);
-  return `Loss over load\n${indent(renderTable(columns, rows))}`;
+}
+
+/** A table for each direction and number of ports and flows, which stand in its title. */
+function bySetting<T extends Parameters<typeof words.settingName>[0]>(
+  title: string,
+  points: readonly T[],
+  columns: readonly Column[],
+  row: (point: T) => (string | number)[],
+): string {
+  const settings = [...new Set(points.map(words.settingName))];
+  const tables = settings.map((setting) => {
+    const rows = points.filter((point) => words.settingName(point) === setting).map(row);
+    return `${title}${setting === "" ? "" : `: ${setting}`}\n${indent(renderTable(columns, rows))}`;
+  });
+  return tables.join("\n\n");
 }
 
 /** Share of the offered frames that did not arrive; frames in flight can make more arrive than were offered. */
