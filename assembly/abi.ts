@@ -150,7 +150,9 @@ export class Worker {
   frames: u64 = 0;
   polls: u64 = 0;
   parks: u64 = 0;
-  pad7: u64 = 0;
+  /** Sum of what was read ahead, so that the reads are made. */
+  touched: u32 = 0;
+  pad7: u32 = 0;
 
   // scratch, laid out by the host behind the struct
   /** -> Frame[BURST] */

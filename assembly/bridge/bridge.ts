@@ -1,7 +1,7 @@
 // The switch itself: one burst of one transmitq at a time, in passes, so that the cache misses of its frames overlap.
 //
 //   dequeue    avail ring and descriptors                       (virtq/dequeue.ts)
-//   addresses  the first bytes of every frame
+//   addresses  the first bytes of every frame, then the lines of the FDB where they stand
 //   classify   learn, look up, sort the frames into groups, one for each destination port
 //   deliver    reserve, copy, publish for each group            (virtq/enqueue.ts)
 //   complete   give the sender its buffers back                 (virtq/dequeue.ts)
@@ -15,11 +15,14 @@ import { DROP_BAD_SOURCE, DROP_HAIRPIN, DROP_NO_PORT, DROP_PORT_DOWN, DROP_RESER
 import { trace, TRACE_FORWARD, TRACE_LEARN } from "../trace";
 import { complete, dequeue, discard } from "../virtq/dequeue";
 import { enqueue } from "../virtq/enqueue";
-import { learn, lookup, UNKNOWN_PORT } from "./fdb";
+import { learn, lookup, touch, UNKNOWN_PORT } from "./fdb";
 import { countDrop } from "./stats";
 
 /** No frame has this address: it is wider than 48 bits. */
 const NO_ADDRESS: u64 = u64.MAX_VALUE;
+
+/** With no more addresses than this their cache lines are at hand anyway, and reading ahead would only cost. */
+const FDB_IN_CACHE: u32 = 256;
 
 /** Moves up to one burst from a transmitq to where it belongs. Returns the number of frames taken. */
 export function serve(core: Core, worker: Worker, queue: Queue, now: u32): u32 {
@@ -27,6 +30,8 @@ export function serve(core: Core, worker: Worker, queue: Queue, now: u32): u32 {
   const count = dequeue(worker, queue);
   if (count == 0) return 0;
   readAddresses(worker, count);
+  const fdb = changetype<Fdb>(core.fdb);
+  if (fdb.count > FDB_IN_CACHE) touchEntries(fdb, worker, count);
   forward(core, worker, queue, count, now);
   complete(worker, queue, count);
   return count;
@@ -46,6 +51,24 @@ function readAddresses(worker: Worker, count: u32): void {
     frame.destination = load<u64>(bytes) & MAC_MASK;
     frame.source = load<u64>(bytes, 6) & MAC_MASK;
   }
+}
+
+/** The lines of the FDB that the burst will ask for; frames of one flow come in trains, and ask for the same ones. */
+function touchEntries(fdb: Fdb, worker: Worker, count: u32): void {
+  let at: usize = worker.frameTable;
+  let lastSource = NO_ADDRESS;
+  let lastDestination = NO_ADDRESS;
+  let sum: u32 = 0;
+  for (let i: u32 = 0; i < count; ++i, at += offsetof<Frame>()) {
+    const frame = changetype<Frame>(at);
+    const source = frame.source;
+    const destination = frame.destination;
+    if (source != lastSource) sum += touch(fdb, source);
+    if (destination != lastDestination) sum += touch(fdb, destination);
+    lastSource = source;
+    lastDestination = destination;
+  }
+  worker.touched = sum;
 }
 
 /**

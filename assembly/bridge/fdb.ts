@@ -1,8 +1,10 @@
 // The forwarding database: which port an address was last seen behind.
 //
-// Buckets of four entries fill one cache line. An address has two buckets; it is put in the emptier one, so that a
-// table at most half full (the host sees to it) has room for every address. An entry's address and port are one
-// 64-bit word: workers look up and refresh without a lock; only a new or moved address takes one.
+// Buckets of four entries fill one cache line. An address has two buckets. It is put in its first one if that has room,
+// so that nearly every lookup reads one line, else in its second; where both are full another address makes room by
+// moving to its own other bucket. So a table at most half full (the host sees to it) has room for every address.
+// An entry's address and port are one 64-bit word: workers look up and refresh without a lock; only a new or moved
+// address takes one.
 
 import { Fdb, FdbEntry } from "../abi";
 import { MAC_MASK } from "../net/ethernet";
@@ -26,18 +28,33 @@ export function lookup(fdb: Fdb, address: u64): u32 {
 }
 
 /**
+ * Reads the cache line in which an address most likely stands, so that the waits of a whole burst overlap. What is
+ * returned means nothing: the caller keeps it somewhere, lest the load be left out.
+ * @inline
+ */
+export function touch(fdb: Fdb, address: u64): u32 {
+  return load<u32>(bucket(fdb, <u32>hash(address)));
+}
+
+/**
  * Notes that `address` was a source on `port` at second `now`. Returns true when it was new there.
  * A full table, or a port that holds its share already, learns nothing new and counts it: others keep their entries.
  * @inline
  */
 export function learn(fdb: Fdb, address: u64, port: u32, now: u32): bool {
-  const entry = find(fdb, address);
-  if (entry != 0 && load<u64>(entry) == keyOf(address, port)) {
-    // A store only when the second has changed keeps the line shared between the workers' caches.
-    if (load<u32>(entry, offsetof<FdbEntry>("seen")) != now) store<u32>(entry, now, offsetof<FdbEntry>("seen"));
-    return false;
+  // Nearly always the address stands in its first bucket, and with this port: then no part of the key is taken apart.
+  const key = keyOf(address, port);
+  let entry = bucket(fdb, <u32>hash(address));
+  if (load<u64>(entry) != key) {
+    entry += 16;
+    if (load<u64>(entry) != key) {
+      entry = find(fdb, address);
+      if (entry == 0 || load<u64>(entry) != key) return insert(fdb, address, port, now);
+    }
   }
-  return insert(fdb, address, port, now);
+  // A store only when the second has changed keeps the line shared between the workers' caches.
+  if (load<u32>(entry, offsetof<FdbEntry>("seen")) != now) store<u32>(entry, now, offsetof<FdbEntry>("seen"));
+  return false;
 }
 
 /** Forgets what has not been seen for the ageing time; called by the host about once a second. Returns how many. */
@@ -97,7 +114,10 @@ function find(fdb: Fdb, address: u64): usize {
   return first != 0 ? first : findIn(bucket(fdb, <u32>(mixed >> 40)), address);
 }
 
-/** @inline */
+/**
+ * The entry of an address in one bucket, or 0.
+ * @inline
+ */
 function findIn(at: usize, address: u64): usize {
   if ((load<u64>(at) & MAC_MASK) == address) return at;
   if ((load<u64>(at, 16) & MAC_MASK) == address) return at + 16;
@@ -135,7 +155,10 @@ function insertLocked(fdb: Fdb, address: u64, port: u32, now: u32): bool {
   const mixed = hash(address);
   const one = bucket(fdb, <u32>mixed);
   const two = bucket(fdb, <u32>(mixed >> 40));
-  const free = emptyIn(load_(one) <= load_(two) ? one : two);
+  let free = emptyIn(one);
+  if (free == 0) free = emptyIn(two);
+  if (free == 0) free = makeRoom(fdb, one);
+  if (free == 0) free = makeRoom(fdb, two);
   if (free == 0) {
     fdb.refused += 1;
     return false;
@@ -148,11 +171,22 @@ function insertLocked(fdb: Fdb, address: u64, port: u32, now: u32): bool {
   return true;
 }
 
-/** Entries in use in a bucket. */
-function load_(at: usize): u32 {
-  let used: u32 = 0;
-  for (let i: u32 = 0; i < ENTRIES; ++i) used += <u32>(load<u64>(at + i * offsetof<FdbEntry>()) != 0);
-  return used;
+/** Moves an entry of a full bucket to its other one. Returns its old place, which may be overwritten, or 0. */
+function makeRoom(fdb: Fdb, from: usize): usize {
+  for (let i: u32 = 0; i < ENTRIES; ++i) {
+    const entry = from + i * offsetof<FdbEntry>();
+    const key = load<u64>(entry);
+    const mixed = hash(key & MAC_MASK);
+    const one = bucket(fdb, <u32>mixed);
+    const free = emptyIn(one == from ? bucket(fdb, <u32>(mixed >> 40)) : one);
+    if (free != 0) {
+      // First the new place, then the old one is given away: who looks for it in between finds it in either.
+      store<u32>(free, load<u32>(entry, offsetof<FdbEntry>("seen")), offsetof<FdbEntry>("seen"));
+      atomic.store<u64>(free, key);
+      return entry;
+    }
+  }
+  return 0;
 }
 
 function emptyIn(at: usize): usize {

@@ -163,6 +163,7 @@ export const Worker = {
     frames: { offset: 96, type: "u64" },
     polls: { offset: 104, type: "u64" },
     parks: { offset: 112, type: "u64" },
+    touched: { offset: 120, type: "u32" },
     frameTable: { offset: 128, type: "u32" },
     txSegmentTable: { offset: 132, type: "u32" },
     rxSegmentTable: { offset: 136, type: "u32" },
