@@ -44,7 +44,7 @@ async function main(words: string[]): Promise<number> {
     // What others can type as well: the sockets of the peers were ours alone.
     result.command = shellLine(["npm", "run", "bench:peers", "--", ...words]);
     report(result, options);
-    return hasWrongFrames(result) ? 1 : 0;
+    return hasWrongFrames(result) || interrupt.signal.aborted ? 1 : 0;
   } catch (error) {
     say((error as Error).message);
     return 1;
