@@ -62,7 +62,10 @@ export class BackEnd {
   private sessionNice: number | undefined;
   private ended: string | undefined;
   private device: NullDevice | undefined;
-  private readonly onExit = () => this.release();
+  private readonly onExit = () => {
+    this.release();
+    this.own?.abandon();
+  };
 
   /** Starts it, when it is ours. Rejects with a sentence when it does not come up. */
   static async start(spec: BackEndSpec, options: StartOptions): Promise<BackEnd> {
@@ -77,7 +80,7 @@ export class BackEnd {
     private readonly own: OwnSwitch | undefined,
   ) {
     this.pid = own?.pid ?? (spec.kind === "sockets" ? spec.pid : undefined);
-    // However this process ends, it leaves nobody held.
+    // However this process ends, it leaves nobody held and nothing lying about.
     process.on("exit", this.onExit);
     void own?.exited.then((how) => {
       this.ended = how;
@@ -259,11 +262,16 @@ class OwnSwitch {
     }
   }
 
+  /** When there is no time to wait for its end: it ends by itself, because its parent has gone. */
+  abandon(): void {
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+
   async close(): Promise<void> {
     if (this.child.connected) this.child.disconnect();
     const timer = setTimeout(() => this.child.kill("SIGKILL"), END_MS);
     await this.exited;
     clearTimeout(timer);
-    rmSync(this.folder, { recursive: true, force: true });
+    this.abandon();
   }
 }

@@ -122,6 +122,7 @@ describeLinux("a run", () => {
     const foreign = new SwitchFolder();
     folders.push(foreign);
     await foreign.start(["a=listen", "b=listen"]);
+    const { folders: before } = leftOvers();
     const { pid } = await foreign.control.version();
     const words = ["bench", ...QUICK, "--sizes", "64", "--windows", "100000", "--backend", "ringbridge"];
     const other = `other=${foreign.file("a")},${foreign.file("b")}@${pid}`;
@@ -134,6 +135,7 @@ describeLinux("a run", () => {
     await exited;
     expect(stateOf(pid)).not.toBe("T");
     expect((await foreign.control.version()).pid).toBe(pid);
+    expect(leftOvers().folders).toEqual(before);
   });
 
   test("an interrupted one ends with what it has, a back-end that is not there is one sentence", async () => {
