@@ -26,7 +26,7 @@ export interface PeersOptions {
 }
 
 const SIZES = ["64", "256", "512", "1024", "1518"];
-const QUICK = { sizes: ["64", "1518"], windows: 3, duration: 0.05 };
+const QUICK = { sizes: ["64", "1518"], windows: 5, duration: 0.1 };
 
 /**
  * Reads the words after `npm run bench:peers --`. Throws an Error with a sentence when they make no sense; with --help
@@ -43,7 +43,7 @@ export function parseWords(words: readonly string[], names: readonly string[]): 
     )
     .option("--peers <list>", "which peers", names.join(","))
     .option("--sizes <list>", "frame sizes in bytes, also imix with our generator", SIZES.join(","))
-    .option("--quick", "two sizes and few short windows, to see that all works", false)
+    .option("--quick", "two sizes and few short windows, to see that all works; leaves no history", false)
     .option("--windows <n>", "windows of each back-end for a figure")
     .option("--duration <s>", "seconds of one window")
     .option("--cpus <generator,back-end>", "the cores to use", "0,1")
@@ -75,7 +75,7 @@ export function parseWords(words: readonly string[], names: readonly string[]): 
     cpus: cpuPair(String(flags.cpus)),
     ...(given("nice") ? { nice: niceValue(String(flags.nice)) } : {}),
     hugePages: flags.hugePages === true,
-    history: flags.history === true,
+    history: flags.history === true && !quick,
     rest: program.args,
   };
 }

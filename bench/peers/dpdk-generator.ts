@@ -2,6 +2,7 @@
 // sockets. It sends a number of frames from each port to the other and, in `io` mode, sends on whatever comes back, so
 // that the frames go round for ever: through the back-end, out of one port of testpmd and in at the other.
 
+import { setTimeout as sleep } from "node:timers/promises";
 import { MAC_FORWARD_GUESTS, applicationWords, ealWords, needTestpmd } from "./testpmd.js";
 import { PeerProcess } from "./process.js";
 import type { Peer } from "./peer.js";
@@ -12,6 +13,8 @@ export const GENERATOR_PAGES = MEGABYTES / 2 + 2;
 /** Both ends of every message share a core with a thread that polls. */
 const START_MS = 60_000;
 const STATS_MS = 3000;
+const ATTEMPTS = 5;
+const SETTLE_MS = 20;
 const QUEUE_SIZE = 256;
 /** Bursts of 32 frames that each port sends to begin with: half of what a ring holds. */
 const FIRST_BURSTS = 4;
@@ -94,13 +97,21 @@ export class DpdkGenerator {
     return this.process.pid;
   }
 
-  /** Has frames of `bytes` go round, instead of those before. */
+  /**
+   * Has frames of `bytes` go round, instead of those before. A switch that sees them for the first time may lose them
+   * all, so they are sent again; when that does not help the counters will tell.
+   */
   async setFrames(bytes: number): Promise<void> {
     const { process } = this;
-    process.write("stop");
-    process.write(`set txpkts ${bytes}`);
-    process.write(`start tx_first ${FIRST_BURSTS}`);
-    await this.stats();
+    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+      process.write("stop");
+      process.write(`set txpkts ${bytes}`);
+      process.write(`start tx_first ${FIRST_BURSTS}`);
+      await sleep(SETTLE_MS);
+      await this.stats();
+      await sleep(SETTLE_MS);
+      if ((await this.stats()).every(({ rxPerSecond }) => rxPerSecond > 0)) return;
+    }
   }
 
   /** Both ports' counters, and their rates since the last call. */

@@ -19,8 +19,6 @@ import type { Peer } from "./peer.js";
 
 const DEFAULT_WINDOWS = 9;
 const DEFAULT_SECONDS = 0.25;
-/** Until the frames go round. */
-const WARM_UP_MS = 30;
 /** Who polls uses his core all the time: who got less of it was held up by others. */
 const CPU_SHARE_MIN = 0.9;
 /** Windows that are left out are taken again, but not for ever. */
@@ -69,6 +67,8 @@ class DpdkRun {
   private readonly result: BenchResult;
   private readonly benches: Bench[] = [];
   private probe: CoreProbe | undefined;
+  /** Windows in which nothing came back, by back-end. */
+  private readonly silent = new Map<string, number>();
   /** Of this process's session, before it was changed. */
   private sessionNice: number | undefined;
 
@@ -141,11 +141,10 @@ class DpdkRun {
   private async window({ peer, generator }: Bench, bytes: number): Promise<Window | undefined> {
     const before = this.probe!.roundTripNs();
     release({ peer, generator });
-    let window: Omit<Window, "roundTripNs" | "cacheClass"> | undefined;
+    let window: Omit<Window, "roundTripNs" | "cacheClass"> | "held up" | "silent";
     try {
       // Anew each time: frames that were lost do not go round any more.
       await generator.setFrames(bytes);
-      await sleep(WARM_UP_MS);
       window = await this.count(peer, generator);
     } finally {
       hold({ peer, generator });
@@ -153,12 +152,13 @@ class DpdkRun {
     const after = this.probe!.roundTripNs();
     const cacheClass = classOfWindow(before, after);
     if (cacheClass === undefined) this.result.discarded.moved++;
-    else if (window === undefined) this.result.discarded.stalls++;
+    else if (window === "held up") this.result.discarded.stalls++;
+    else if (window === "silent") this.silent.set(peer.name, (this.silent.get(peer.name) ?? 0) + 1);
     else return { ...window, roundTripNs: before, cacheClass };
     return undefined;
   }
 
-  /** What arrives while the frames go round; undefined when one of the two was held up. */
+  /** What arrives while the frames go round, unless one of the two was held up, or no frame came at all. */
   private async count(peer: Peer, generator: DpdkGenerator) {
     const pids = [peer.pids[0]!, generator.pid];
     const first = await generator.stats();
@@ -171,7 +171,8 @@ class DpdkRun {
     const sum = (value: (port: number) => number) => value(0) + value(1);
     const frames = sum((port) => last[port]!.rxPackets - first[port]!.rxPackets);
     const sent = sum((port) => last[port]!.txPackets - first[port]!.txPackets);
-    if (frames === 0 || used.some((cpu) => cpu < CPU_SHARE_MIN * seconds)) return undefined;
+    if (used.some((cpu) => cpu < CPU_SHARE_MIN * seconds)) return "held up";
+    if (frames === 0) return "silent";
     const rate = sum((port) => last[port]!.rxPerSecond);
     return { rate, lossRatio: Math.max(0, 1 - frames / sent), cpuSecondsPerMillion: (used[0]! / seconds / rate) * 1e6 };
   }
@@ -212,6 +213,9 @@ class DpdkRun {
 
   finish(): BenchResult {
     this.result.seconds = (performance.now() - this.begun) / 1000;
+    for (const [name, windows] of this.silent) {
+      this.result.notes.push(`${name} gave back no frame at all in ${windows} windows, which are left out`);
+    }
     if (this.signal.aborted) this.result.notes.push("ended early: not everything that was asked for was measured");
     return this.result;
   }

@@ -19,6 +19,8 @@ const PORTS = ["vhost0", "vhost1"] as const;
 /** Bytes of an Ethernet header and check sequence, which an MTU does not count. */
 const FRAME_OVERHEAD = 18;
 const STANDARD_MTU = 1500;
+/** For so long what OVS has learned outlives a pause, in seconds: while others are measured, no frame comes. */
+const MEMORY_S = 3600;
 
 /** Memory for the data path, in MiB; its buffers are as long as its MTU. */
 function megabytes(frameBytes: number): number {
@@ -36,7 +38,8 @@ export function openVswitchSettings({ cpu, hugePages, frameBytes }: PeerOptions)
   // Without huge pages the amount is an option of DPDK, and the words that OVS would add by itself contradict it.
   const extra = hugePages ? "--no-pci --no-telemetry" : `--no-huge --legacy-mem -m ${amount} --no-pci --no-telemetry`;
   return [
-    ...["set", "Open_vSwitch", ".", "other_config:dpdk-init=true", `other_config:dpdk-lcore-mask=${mask}`],
+    ...["set", "Open_vSwitch", ".", `other_config:max-idle=${MEMORY_S * 1000}`],
+    ...["other_config:dpdk-init=true", `other_config:dpdk-lcore-mask=${mask}`],
     ...[`other_config:pmd-cpu-mask=${mask}`, `other_config:dpdk-extra="${extra}"`],
     ...(hugePages ? [`other_config:dpdk-socket-mem=${amount}`, `other_config:dpdk-socket-limit=${amount}`] : []),
   ];
@@ -47,6 +50,7 @@ export function bridgeWords(frameBytes: number): string[] {
   const mtu = isJumbo(frameBytes) ? [`mtu_request=${frameBytes}`] : [];
   return [
     ...["--", "add-br", BRIDGE, "--", "set", "bridge", BRIDGE, "datapath_type=netdev"],
+    `other_config:mac-aging-time=${MEMORY_S}`,
     ...PORTS.flatMap((port) => [
       ...["--", "add-port", BRIDGE, port, "--", "set", "Interface", port, "type=dpdkvhostuser", ...mtu],
     ]),

@@ -34,10 +34,12 @@ describe("the words of npm run bench:peers", () => {
     expect(options.windows).toBeUndefined();
   });
 
-  it("makes --quick short, except for what was asked for", () => {
-    expect(parseWords(["--quick"], NAMES)).toMatchObject({ sizes: ["64", "1518"], windows: 3, duration: 0.05 });
+  it("makes --quick short and of no history, except for what was asked for", () => {
+    expect(parseWords(["--quick"], NAMES)).toMatchObject({
+      ...{ sizes: ["64", "1518"], windows: 5, duration: 0.1, history: false },
+    });
     const some = parseWords(["--quick", "--sizes", "256", "--duration", "1"], NAMES);
-    expect(some).toMatchObject({ sizes: ["256"], windows: 3, duration: 1 });
+    expect(some).toMatchObject({ sizes: ["256"], windows: 5, duration: 1 });
   });
 
   it.each([
