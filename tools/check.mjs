@@ -10,12 +10,20 @@ const LAYOUTS = ["src/core/layout.ts", "src/guest/driver-layout.ts"];
 const layoutsBefore = LAYOUTS.map((path) => readFileSync(path, "utf8"));
 
 const bin = (name) => join("node_modules", ".bin", name);
+/** Tests that start processes and wait for them: `npm test` runs them, here they would take longer than a minute. */
+const SLOW = [
+  "test/switch/**",
+  "test/bench/**",
+  "test/cli/demo.test.ts",
+  "test/guest/{front-end,guest-child,load-guest}.test.ts",
+];
+
 const steps = [
   ["format and lint", bin("biome"), ["check", "--error-on-warnings", "."]],
   ["build (asc, tsc)", process.execPath, ["tools/prepare.mjs"]],
   ["layouts are the modules'", checkLayouts],
   ["types of tests and benches", bin("tsc"), ["-p", "test/tsconfig.json"]],
-  ["unit tests", bin("vitest"), ["run", "--config", "test/vitest.config.ts"]],
+  ["unit tests", bin("vitest"), ["run", "--config", "test/vitest.config.ts", ...SLOW.flatMap((f) => ["--exclude", f])]],
 ];
 
 for (const [name, command, words] of steps) {

@@ -19,7 +19,14 @@ import { describeLinux } from "../sys/linux.js";
 
 const folder = mkdtempSync(join(tmpdir(), "bench-test-"));
 const json = join(folder, "result.json");
-afterAll(() => rmSync(folder, { recursive: true }));
+// The benchmark's own folders lie in here, apart from those of other benchmarks on this machine.
+const tmpBefore = process.env.TMPDIR;
+process.env.TMPDIR = folder;
+afterAll(() => {
+  if (tmpBefore === undefined) delete process.env.TMPDIR;
+  else process.env.TMPDIR = tmpBefore;
+  rmSync(folder, { recursive: true });
+});
 
 /** A machine that others use may disturb every window: here that is no reason to leave one out. */
 const QUICK = ["--stall", "100000", "--duration", "0.02", "--windows", "3", "--json", json];
