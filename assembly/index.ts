@@ -11,25 +11,33 @@ import { armKick, disarmKick, forgetCalls } from "./virtq/notify";
 
 export const ABI_VERSION: u32 = abi.ABI_VERSION;
 
+/** Rounds that find nothing before `poll` comes back: less than a microsecond, so that a frame waits for no caller. */
+const IDLE_ROUNDS: u32 = 16;
+
 /**
- * One round over the worker's transmitqs, a burst of each. Returns the frames moved; queues to call stand in
- * worker.calls. `now` is a clock in seconds.
+ * Rounds over the worker's transmitqs, a burst of each, until one has moved something. Returns the frames moved; queues
+ * to call stand in worker.calls. `now` is a clock in seconds.
  */
 export function poll(corePointer: usize, workerPointer: usize, now: u32): u32 {
   const core = changetype<abi.Core>(corePointer);
   const worker = changetype<abi.Worker>(workerPointer);
-  // Nothing of the last round is held any more: who waits for that may go on (see abi.ts).
+  // Nothing of the last call is held any more: who waits for that may go on (see abi.ts).
   atomic.store<u32>(workerPointer, worker.epoch + 1, offsetof<abi.Worker>("epoch"));
   worker.callCount = 0;
+  worker.polls += 1;
   const list: usize = atomic.load<u32>(workerPointer, offsetof<abi.Worker>("transmitqs"));
   const end = list + 4 + (load<u32>(list) << 2);
-  let frames: u32 = 0;
-  for (let item = list + 4; item < end; item += 4) {
-    frames += serve(core, worker, changetype<abi.Queue>(load<u32>(item)), now);
+  for (let round: u32 = 0; round < IDLE_ROUNDS; ++round) {
+    let frames: u32 = 0;
+    for (let item = list + 4; item < end; item += 4) {
+      frames += serve(core, worker, changetype<abi.Queue>(load<u32>(item)), now);
+    }
+    if (frames > 0) {
+      worker.frames += frames;
+      return frames;
+    }
   }
-  worker.frames += frames;
-  worker.polls += 1;
-  return frames;
+  return 0;
 }
 
 /** Before a worker sleeps: asks every transmitq's driver for a kick. Returns 1 when one of them has frames already. */
