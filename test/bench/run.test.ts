@@ -72,7 +72,8 @@ describeLinux("a run", () => {
     expect(mrr.find(({ backEnd }) => backEnd === "ringbridge")!.cpuSecondsPerMillion).toBeGreaterThan(0);
     for (const { offered, received, unsent } of result.loss) {
       expect(received).toBeGreaterThan(0);
-      expect(received + unsent!).toBeLessThanOrEqual(offered * 1.0001);
+      // A window's end may find a ring of frames under way, that the next one counts: of 0.02 s that is not nothing.
+      expect(received + unsent!).toBeLessThanOrEqual(offered * 1.01);
     }
     const single = result.latency.filter(({ load }) => load === "in-flight-1");
     expect(single.length).toBeGreaterThan(0);
