@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { appendHistory, historyEntry, readHistory } from "../../src/bench/report/history.js";
 import { reportHtml } from "../../src/bench/report/html.js";
+import { reportSvg } from "../../src/bench/report/svg.js";
 import { hasWrongFrames, reportText } from "../../src/bench/report/table.js";
 import type { BenchResult } from "../../src/bench/result.js";
 import { benchWords, longestFrame, parseWords, type PeersOptions } from "./arguments.js";
@@ -155,5 +156,6 @@ function report(result: BenchResult, { generator, history }: PeersOptions): void
   const name = join(RESULTS, `${result.startedAt.replace(/[:.]/g, "-")}-${generator}`);
   writeFileSync(`${name}.json`, `${JSON.stringify(result, null, 2)}\n`);
   writeFileSync(`${name}.html`, reportHtml(result, [...earlier, entry]));
-  say(`written: ${name}.json, ${name}.html${complete ? `, a line of ${HISTORY}` : ""}`);
+  if (result.throughput.length > 0) writeFileSync(`${name}.svg`, reportSvg(result));
+  say(`written: ${name}.json, .html and .svg${complete ? `, a line of ${HISTORY}` : ""}`);
 }

@@ -151,7 +151,13 @@ function mrrPoint(backEnd: string, setting: Setting, windows: readonly WindowRes
     framesPerSecond: spreadOf(windows.map(({ received, seconds }) => received / seconds)),
     bitsPerSecond: scaled(spreadOf(windows.map(({ bytes, seconds }) => bytes / seconds)), 8),
     // What was under way when a window began can make it a little less than nothing.
-    lossRatio: sent > 0 ? Math.max(0, sum(windows, (window) => window.lost)) / sent : 0,
+    lossRatio:
+      sent > 0
+        ? Math.max(
+            0,
+            sum(windows, (window) => window.lost),
+          ) / sent
+        : 0,
     wrong: sum(windows, (window) => window.wrong),
   };
   const timed = windows.filter(({ cpuSeconds }) => cpuSeconds !== undefined);

@@ -3,6 +3,7 @@
 import { describe, expect, it } from "vitest";
 import { type HistoryEntry, historyEntry } from "../../src/bench/report/history.js";
 import { reportHtml } from "../../src/bench/report/html.js";
+import { reportSvg } from "../../src/bench/report/svg.js";
 import { reportText } from "../../src/bench/report/table.js";
 import { escapeHtml } from "../../src/bench/report/escape.js";
 import { fixture, FRAMES, HOSTILE, NAMES } from "./fixture.js";
@@ -157,4 +158,13 @@ describe("the HTML report", () => {
     const section = html.slice(html.indexOf("<h2>Loss over load</h2>"));
     expect(elements(section, "td").slice(0, 4)).toEqual(["one", "2.00", "1.50", "25 %"]);
   });
+});
+
+it("the throughput chart is a file of its own that names every back-end and needs nothing from elsewhere", () => {
+  const result = fixture();
+  const svg = reportSvg(result);
+  expect(svg).toMatch(/^<svg xmlns=/);
+  for (const name of NAMES) expect(svg).toContain(escapeHtml(name));
+  expect(svg.replace('xmlns="http://www.w3.org/2000/svg"', "")).not.toMatch(/https?:|<script|<image/);
+  expect(() => reportSvg({ ...result, throughput: [], ratios: [], loss: [], latency: [] })).toThrow("no figures");
 });
