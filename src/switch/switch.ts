@@ -32,8 +32,9 @@ export class Switch implements Omit<SwitchControl, "reload"> {
   private readonly timer: NodeJS.Timeout;
   private readonly started = performance.now();
   private readonly wasmHash: string;
-  /** Second at which the FDB was last aged. */
+  /** Second at which the FDB was last aged, and how often it is: a sweep reads all of it, also when nothing moves. */
   private agedAt = 0;
+  private readonly ageEvery: number;
   private stopping: Promise<void> | undefined;
 
   /**
@@ -58,6 +59,7 @@ export class Switch implements Omit<SwitchControl, "reload"> {
     const { module, hash } = loadModule("core");
     const memory = createMemory();
     this.wasmHash = hash;
+    this.ageEvery = Math.min(Math.max(Math.floor(config.fdb.ageing / 30), 1), 10);
     this.bridge = new Bridge({
       memory,
       core: instantiateCore(module, memory),
@@ -166,8 +168,10 @@ export class Switch implements Omit<SwitchControl, "reload"> {
 
   private tick(): void {
     const now = seconds();
-    if (now !== this.agedAt) this.bridge.ageFdb(now);
-    this.agedAt = now;
+    if (now - this.agedAt >= this.ageEvery) {
+      this.bridge.ageFdb(now);
+      this.agedAt = now;
+    }
     const stalled = this.pool.hasStalled();
     for (const { port } of this.ports.values()) {
       port.lookForBrokenQueues();
