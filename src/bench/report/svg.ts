@@ -30,7 +30,8 @@ function chartFile(chart: Chart): string {
     return `${place(renderKey(style), x, y, 36, 16)}<text x="${x + 44}" y="${y + 13}">${escapeHtml(name)}</text>`;
   });
   return [
-    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" font-family="system-ui, sans-serif">`,
+    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" font-family="system-ui, sans-serif" role="img" aria-labelledby="title">`,
+    `<title id="title">${escapeHtml(chart.title)}</title>`,
     `<style>${STYLE}</style>`,
     `<rect width="${WIDTH}" height="${height}" fill="var(--paper)"/>`,
     `<text x="62" y="18" font-weight="600">${escapeHtml(chart.title)}</text>`,
