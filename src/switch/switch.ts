@@ -29,6 +29,8 @@ export class Switch implements Omit<SwitchControl, "reload"> {
   private readonly memory: GuestMemory;
   private readonly reactor: Reactor;
   private readonly ports = new Map<string, RunningPort>();
+  /** Ports on their way out. */
+  private readonly closing = new Set<RunningPort>();
   private readonly timer: NodeJS.Timeout;
   private readonly started = performance.now();
   private readonly wasmHash: string;
@@ -141,8 +143,9 @@ export class Switch implements Omit<SwitchControl, "reload"> {
   }
 
   private async stopOnce(): Promise<void> {
-    clearInterval(this.timer);
+    // The timer goes on till then: a port that is closed may have to free a worker that it holds up.
     for (const name of [...this.ports.keys()]) await this.closePort(name);
+    clearInterval(this.timer);
     await this.pool.stop();
     await this.reactor.close();
   }
@@ -162,8 +165,10 @@ export class Switch implements Omit<SwitchControl, "reload"> {
     const running = this.ports.get(name);
     if (running === undefined) return;
     this.ports.delete(name);
+    this.closing.add(running);
     await running.endpoint.close();
     await running.port.remove();
+    this.closing.delete(running);
   }
 
   private tick(): void {
@@ -173,10 +178,9 @@ export class Switch implements Omit<SwitchControl, "reload"> {
       this.agedAt = now;
     }
     const stalled = this.pool.hasStalled();
-    for (const { port } of this.ports.values()) {
-      port.lookForBrokenQueues();
-      if (stalled) port.releaseBlockedCalls();
-    }
+    for (const { port } of this.ports.values()) port.lookForBrokenQueues();
+    if (!stalled) return;
+    for (const { port } of [...this.ports.values(), ...this.closing]) port.releaseBlockedCalls();
   }
 
   /** A fault of ours: nothing that the switch says can be trusted any more. */

@@ -12,7 +12,7 @@ import { MESSAGES, type MessageName, type Payload } from "../../src/vhost-user/m
 import { describeLinux, makeFifo, useDescriptors, useFolders } from "../sys/linux.js";
 import { memTable, region, u64, vring, vringAddr, vringFd } from "../vhost-user/requests.js";
 import { handFrame, MODERN, pass } from "./support/hand-guest.js";
-import { until } from "./support/lab.js";
+import { Lab, until } from "./support/lab.js";
 import { RawSocket } from "./support/raw-socket.js";
 import { expectGoodGuests } from "./support/traffic.js";
 import { useLab } from "./support/use-lab.js";
@@ -227,6 +227,29 @@ describeLinux("a kick or call that is no eventfd", () => {
     expect((await lab.port(vm2)).lastError).toMatch(/call eventfd of queue [01] blocked a worker/);
     await expectGoodGuests(lab, group.ports(2) as [string, string]);
   });
+
+  test("such an eventfd does not keep the switch from ending", async () => {
+    const lab = new Lab();
+    try {
+      await lab.start(["vm1=listen", "vm2=listen"]);
+      const [guest, other] = [group.hand(), group.hand()];
+      await other.start(lab.file("vm2"));
+      await guest.start(lab.file("vm1"));
+      await pass(guest, other, 1);
+      for (const { call } of other.rings) makeBlocking(call);
+      guest.send(handFrame(other.number, guest.number, 100, 2));
+      await lab.stop("SIGTERM");
+    } finally {
+      await lab.close();
+    }
+  });
+
+  /** Full, and waited for by whoever writes: the flag belongs to the open file, which the switch shares. */
+  function makeBlocking(call: Fd): void {
+    writeSync(call, Uint8Array.of(0xf0, 255, 255, 255, 255, 255, 255, 255));
+    while (signal(call) === "ok");
+    setNonBlocking(call, false);
+  }
 
   function opened(path: string, flags: string | number): Fd {
     return own(openSync(path, flags));
