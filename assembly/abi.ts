@@ -168,7 +168,7 @@ export class Worker {
   groupTable: u32 = 0;
   /** -> u8[PORTS_MAX]: group number + 1 of a port within the burst in hand, all zero between bursts. */
   groupOf: u32 = 0;
-  /** -> 64 bytes for a header that is spread over segments. */
+  /** -> 64 bytes: 32 for a header in pieces, 32 for lists of one segment (virtq/enqueue.ts). */
   headerScratch: u32 = 0;
   /** Events of a traced build: the ring at `trace` holds TRACE_EVENTS, `traceCount` were ever written. */
   trace: u32 = 0;

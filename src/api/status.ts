@@ -66,7 +66,7 @@ export interface WorkerStatus {
   frames: number;
   polls: number;
   parks: number;
-  /** CPU share of one core over the last second, 0…1, where it is known. */
+  /** Transmitqs that it polls. */
   queues: number;
 }
 
