@@ -3,7 +3,7 @@
 // The set of descriptors may be changed by any thread while another waits: the functions take the epoll descriptor's
 // number. `Epoll` owns one and the memory its events are written to, for the thread that waits.
 
-import type { Fd } from "../vhost-user/effects.js";
+import type { Fd } from "../fd.js";
 import { check, errnoOf, lastErrno, libc, type Pinned, pinned } from "./libc.js";
 import { closeFd } from "./memfd.js";
 import { SystemError } from "./system-error.js";

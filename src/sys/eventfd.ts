@@ -6,7 +6,7 @@
 // pipe is EPIPE, not a signal: Node ignores SIGPIPE.)
 
 import { fstatSync, readFileSync, readlinkSync } from "node:fs";
-import type { Fd } from "../vhost-user/effects.js";
+import type { Fd } from "../fd.js";
 import { check, errnoOf, lastErrno, libc, type Pinned, pinned } from "./libc.js";
 import { setNonBlocking } from "./socket.js";
 import { errnoName } from "./system-error.js";

@@ -4,7 +4,7 @@
 // ranges are checked against 4 GiB, and alignment against the page size of the file. A failed check is our own mistake.
 
 import { fstatSync } from "node:fs";
-import type { Fd } from "../vhost-user/effects.js";
+import type { Fd } from "../fd.js";
 import { addressOf, check, errnoOf, lastErrno, libc } from "./libc.js";
 import { SystemError } from "./system-error.js";
 

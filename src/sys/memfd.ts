@@ -1,6 +1,6 @@
 // Descriptors as such: memory files, duplicates, closing.
 
-import type { Fd } from "../vhost-user/effects.js";
+import type { Fd } from "../fd.js";
 import { check, errnoOf, lastErrno, libc, SystemError } from "./libc.js";
 
 const MFD_CLOEXEC = 1;

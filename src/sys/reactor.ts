@@ -4,7 +4,7 @@
 // event that was fetched for a watch stopped in the same batch finds no watch, even when the descriptor's number
 // already belongs to another one.
 
-import type { Fd } from "../vhost-user/effects.js";
+import type { Fd } from "../fd.js";
 import { EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, Epoll } from "./epoll.js";
 import { onReadable, type ReadablePoll } from "./uv-poll.js";
 

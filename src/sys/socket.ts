@@ -4,7 +4,7 @@
 // descriptor handed back belongs to the caller.
 
 import { lchownSync, chmodSync, unlinkSync } from "node:fs";
-import type { Fd } from "../vhost-user/effects.js";
+import type { Fd } from "../fd.js";
 import { addressOf, check, errnoOf, koffi, lastErrno, lastError, libc, type Pinned, pinned } from "./libc.js";
 import { closeFd } from "./memfd.js";
 import { SystemError } from "./system-error.js";

@@ -6,7 +6,7 @@
 // Only on the main thread: when a worker is terminated with such a poll open, koffi 3.3 aborts the whole process.
 
 import { isMainThread } from "node:worker_threads";
-import type { Fd } from "../vhost-user/effects.js";
+import type { Fd } from "../fd.js";
 import { koffi } from "./libc.js";
 
 export interface ReadablePoll {

@@ -1,8 +1,9 @@
 // The boundary between the vhost-user session (pure) and the switch (which has rings, memory and file descriptors).
 // A session never touches anything: it asks for these, in order, and is told how they went.
 
-/** A file descriptor number. Whoever holds the number owns the descriptor: an effect that carries one hands it over. */
-export type Fd = number;
+import type { Fd } from "../fd.js";
+
+export type { Fd };
 
 /** A memory region of the front-end, from SET_MEM_TABLE or ADD_MEM_REG. All addresses and sizes in bytes. */
 export interface MemoryRegion {

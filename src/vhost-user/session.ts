@@ -11,7 +11,7 @@
 import type { Effect, EffectOutcome, Fd } from "./effects.js";
 import { hasBit } from "../core/feature-bits.js";
 import { DEFAULT_FEATURES, DEFAULT_PROTOCOL_FEATURES, PROTOCOL_F_REPLY_ACK } from "./features.js";
-import { HANDLERS, type Plan, type Refusal } from "./handlers.js";
+import { HANDLERS } from "./handlers.js";
 import {
   type BadPayload,
   decodePayload,
@@ -23,6 +23,7 @@ import {
   requestLabel,
   type WireMessage,
 } from "./message.js";
+import type { Plan, Refusal } from "./plan.js";
 import {
   LOG_TEXTS_MAX,
   ownedFds,

@@ -1,0 +1,64 @@
+// Features, device status and reset.
+
+import { VHOST_USER_F_PROTOCOL_FEATURES } from "../../../assembly/spec/virtio.js";
+import { hasBit } from "../../core/feature-bits.js";
+import { featureNames, protocolFeatureNames } from "../features.js";
+import { answer, type Handlers, type Plan, refuse } from "../plan.js";
+import { type Ring, ringAt, ringsWhere, type SessionState, withEveryRing } from "../state.js";
+
+const STATUS_FEATURES_OK = 8;
+const STATUS_MAX = 0xff;
+
+export const NEGOTIATION_HANDLERS: Handlers = {
+  GET_FEATURES: (state) => answer(state.offeredFeatures),
+  GET_PROTOCOL_FEATURES: (state) => answer(state.offeredProtocolFeatures),
+  GET_QUEUE_NUM: (state) => answer(BigInt(state.queuePairs)),
+  GET_STATUS: (state) => answer(BigInt(state.status)),
+  // The CONFIG protocol feature is not offered; an empty payload is the specification's "no".
+  GET_CONFIG: () => ({ reply: () => ({ kind: "none" }) }),
+  // There is nothing to do at the start of a session, nor when an old front-end says RESET_OWNER, which the
+  // specification recommends to ignore. There is no dirty log to signal through SET_LOG_FD.
+  SET_OWNER: () => ({}),
+  RESET_OWNER: () => ({}),
+  SET_LOG_FD: () => ({}),
+
+  SET_FEATURES: (state, { value }) => {
+    const unknown = value & ~state.offeredFeatures;
+    if (unknown !== 0n) return refuse(`not offered: ${featureNames(unknown).join(", ")}`);
+    const enableAll = !hasBit(value, VHOST_USER_F_PROTOCOL_FEATURES);
+    const commit = (s: SessionState): SessionState => {
+      const next = { ...s, features: value, featuresRefused: false, enabledByDefault: enableAll };
+      return enableAll ? withEveryRing(next, { enabled: true }) : next;
+    };
+    const running = ringsWhere(state, (ring) => ring.running);
+    const enables = enableAll && running.some((i) => !ringAt(state, i).enabled);
+    if (state.features === value && !enables) return { commit };
+    const failed = (s: SessionState): SessionState => ({ ...s, featuresRefused: true });
+    return { stop: running, effects: [{ kind: "setFeatures", features: value }], commit, failed, start: running };
+  },
+
+  SET_PROTOCOL_FEATURES: (state, { value }) => {
+    const unknown = value & ~state.offeredProtocolFeatures;
+    if (unknown !== 0n) return refuse(`not offered: ${protocolFeatureNames(unknown).join(", ")}`);
+    return { commit: (s) => ({ ...s, protocolFeatures: value }) };
+  },
+
+  SET_STATUS: (state, { value }) => {
+    if (value > BigInt(STATUS_MAX)) return refuse(`0x${value.toString(16)} is no virtio device status`);
+    if (value === 0n) return reset(state, {});
+    // The front-end reads FEATURES_OK back to learn whether its SET_FEATURES was accepted.
+    const status = Number(value) & (state.featuresRefused ? ~STATUS_FEATURES_OK : STATUS_MAX);
+    return { commit: (s) => ({ ...s, status }) };
+  },
+  RESET_DEVICE: (state) => reset(state, { enabled: false }),
+};
+
+/** SET_STATUS 0 and RESET_DEVICE: rings as after a device reset, no features; memory and protocol features stay. */
+function reset(state: SessionState, change: Partial<Ring>): Plan {
+  const unset: Partial<Ring> = { started: false, addresses: null, kick: null, nextAvail: 0, ...change };
+  return {
+    stop: ringsWhere(state, (ring) => ring.running),
+    effects: state.features === null ? [] : [{ kind: "setFeatures", features: 0n }],
+    commit: (s) => ({ ...withEveryRing(s, unset), features: null, featuresRefused: false, status: 0 }),
+  };
+}

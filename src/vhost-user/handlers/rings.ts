@@ -1,0 +1,90 @@
+// One virtqueue: its size, place and index, its descriptors, and whether it is enabled.
+
+import { VIRTQ_SIZE_MAX } from "../../../assembly/spec/virtio.js";
+import { type Handlers, type Plan, type Refusal, refuse } from "../plan.js";
+import { resolveRing } from "../regions.js";
+import { type Ring, ringAt, VRINGS_MAX, withRing } from "../state.js";
+
+/** A split ring's indices are u16. */
+const AVAIL_INDEX_MAX = 0xffff;
+
+export const RING_HANDLERS: Handlers = {
+  SET_VRING_NUM: (state, { index, num }) => {
+    if (index >= VRINGS_MAX) return noSuchRing(index);
+    if (ringAt(state, index).running) return whileRunning(index);
+    if (num < 1 || num > VIRTQ_SIZE_MAX || (num & (num - 1)) !== 0) {
+      return refuse(`a split ring can not have ${num} entries, only a power of two up to ${VIRTQ_SIZE_MAX}`);
+    }
+    return changeRing(index, { size: num });
+  },
+  SET_VRING_BASE: (state, { index, num }) => {
+    if (index >= VRINGS_MAX) return noSuchRing(index);
+    if (ringAt(state, index).running) return whileRunning(index);
+    if (num > AVAIL_INDEX_MAX) return refuse(`${num} is no index of a split ring, which has 16 bits`);
+    return changeRing(index, { nextAvail: num });
+  },
+  SET_VRING_ADDR: (state, { index, desc, avail, used }) => {
+    if (index >= VRINGS_MAX) return noSuchRing(index);
+    const ring = ringAt(state, index);
+    const addresses = { desc, avail, used };
+    // Before there is memory nothing can be checked: the ring is resolved when it is to start.
+    if (state.regions.length > 0 && ring.size > 0) {
+      const resolved = resolveRing(addresses, ring.size, state.regions);
+      if (!resolved.ok) return refuse(`queue ${index}: ${resolved.reason}`);
+    }
+    const plan = changeRing(index, { addresses });
+    return ring.running ? { ...plan, stop: [index] } : plan;
+  },
+  GET_VRING_BASE: (state, { index }) => {
+    // The front-end waits for this reply, so a ring that can not exist is answered as one that never started.
+    if (index >= VRINGS_MAX) return { reply: () => ({ kind: "vringState", index, num: 0 }) };
+    return {
+      stop: ringAt(state, index).running ? [index] : [],
+      // The addresses are forgotten, for a later start must not use those of a guest that is gone (M28). The call
+      // descriptor stays: a stopped ring makes no calls, and not every front-end sends it again.
+      commit: (s) =>
+        s.rings[index] === undefined ? s : withRing(s, index, { started: false, addresses: null, kick: null }),
+      reply: (s) => ({ kind: "vringState", index, num: ringAt(s, index).nextAvail }),
+    };
+  },
+  SET_VRING_ENABLE: (state, { index, num }) => {
+    if (index >= VRINGS_MAX) return noSuchRing(index);
+    if (num > 1) return refuse(`${num} is neither 0 (disable) nor 1 (enable)`);
+    const enabled = num === 1;
+    return {
+      effects: ringAt(state, index).running ? [{ kind: "setEnabled", index, enabled }] : [],
+      commit: (s) => withRing(s, index, { enabled }),
+    };
+  },
+
+  SET_VRING_KICK: (state, payload, fds) => {
+    const { index } = payload;
+    const kick = fds[0] ?? null;
+    if (ringAt(state, index).running) {
+      return { effects: [{ kind: "setKick", index, kick }], commit: (s) => withRing(s, index, { kick }) };
+    }
+    return changeRing(index, { kick, started: true });
+  },
+  SET_VRING_CALL: (state, { index }, fds) => {
+    const call = fds[0] ?? null;
+    return {
+      effects: ringAt(state, index).running ? [{ kind: "setCall", index, call }] : [],
+      commit: (s) => withRing(s, index, { call }),
+    };
+  },
+  // A broken ring is told to the operator; nothing is ever signalled to the front-end, so the descriptor is not kept.
+  SET_VRING_ERR: () => ({}),
+};
+
+function noSuchRing(index: number): Refusal {
+  return refuse(`there is no queue ${index}, at most ${VRINGS_MAX} queues exist`);
+}
+
+function whileRunning(index: number): Refusal {
+  return refuse(`queue ${index} is running, GET_VRING_BASE must stop it first`);
+}
+
+/** Change a ring that is not running, and start it if that was all it waited for. */
+function changeRing(index: number, change: Partial<Ring>): Plan {
+  return { commit: (s) => withRing(s, index, change), start: [index], strict: true };
+}
