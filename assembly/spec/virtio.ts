@@ -52,6 +52,10 @@ export const VIRTQ_DESC_ALIGN = 16;
 export const VIRTQ_AVAIL_ALIGN = 2;
 export const VIRTQ_USED_ALIGN = 4;
 
+// packed virtqueue, virtio 1.3 section 2.8
+export const VIRTQ_EVENT_AREA_SIZE = 4;
+export const VIRTQ_EVENT_AREA_ALIGN = 4;
+
 // struct virtio_net_hdr, virtio 1.3 section 5.1.6
 export const VIRTIO_NET_HDR_SIZE_LEGACY = 10;
 export const VIRTIO_NET_HDR_SIZE = 12;

@@ -3,8 +3,7 @@
 import type { Bridge } from "../core/bridge.js";
 import type { BridgePort, RingInMemory } from "../core/bridge-port.js";
 import { queueStatusText } from "../core/causes.js";
-import { splitRingBytes } from "../core/split-ring.js";
-import { VIRTQ_AVAIL_ALIGN, VIRTQ_DESC_ALIGN, VIRTQ_USED_ALIGN } from "../../assembly/spec/virtio.js";
+import { type RingPart, ringParts } from "../core/ring-parts.js";
 import { QUEUE_OK } from "../../assembly/spec/status.js";
 import type { PortConfig } from "../config/schema.js";
 import { adoptNotifier, drain, isFull, signal } from "../sys/eventfd.js";
@@ -223,20 +222,14 @@ export class Port {
 
   /** The ring's parts as offsets in linear memory. The core's atomic accesses trap when they are misaligned. */
   private resolveRing(index: number, setup: RingSetup): RingInMemory {
-    const bytes = splitRingBytes(setup.size);
-    const place = (part: "desc" | "avail" | "used", align: number): number => {
-      const at = this.bridge.resolve(this.bridgePort, setup[part], bytes[part]);
-      if (at === null) throw new Error(`the ${part} ring of queue ${index} lies outside the mapped memory`);
-      if (at % align !== 0) throw new Error(`the ${part} ring of queue ${index} is not aligned to ${align} bytes`);
+    const { size, packed, nextAvail } = setup;
+    const [desc, avail, used] = ringParts(size, packed).map(({ key, name, bytes, align }: RingPart): number => {
+      const at = this.bridge.resolve(this.bridgePort, setup[key], bytes);
+      if (at === null) throw new Error(`the ${name} of queue ${index} lies outside the mapped memory`);
+      if (at % align !== 0) throw new Error(`the ${name} of queue ${index} is not aligned to ${align} bytes`);
       return at;
-    };
-    return {
-      size: setup.size,
-      desc: place("desc", VIRTQ_DESC_ALIGN),
-      avail: place("avail", VIRTQ_AVAIL_ALIGN),
-      used: place("used", VIRTQ_USED_ALIGN),
-      nextAvail: setup.nextAvail,
-    };
+    });
+    return { size, desc: desc!, avail: avail!, used: used!, nextAvail };
   }
 }
 

@@ -13,13 +13,17 @@ export interface MemoryRegion {
   mmapOffset: bigint;
 }
 
-/** A ring that may be started: the addresses are guest physical, already checked to lie each in one region and aligned. */
+/**
+ * A ring that may be started: the addresses are guest physical, already checked to lie each in one region and aligned.
+ * Packed rings (VIRTIO_F_RING_PACKED) have the descriptor ring, the driver's and the device's event area there.
+ */
 export interface RingSetup {
   size: number;
+  packed: boolean;
   desc: bigint;
   avail: bigint;
   used: bigint;
-  /** The next avail index to process (SET_VRING_BASE). */
+  /** Where to go on. Split: the next avail index. Packed: a position below size, and the wrap counter in bit 15. */
   nextAvail: number;
 }
 
@@ -33,7 +37,7 @@ export type Effect =
   | { kind: "removeRegion"; region: MemoryRegion }
   /** Run a ring. The kick and call descriptors stay owned by the session: it closes them only after stopQueue/setCall. */
   | { kind: "startQueue"; index: number; ring: RingSetup; kick: Fd | null; call: Fd | null; enabled: boolean }
-  /** Drain and stop a ring. Its outcome is the next avail index; after it no guest memory is touched by that ring. */
+  /** Drain and stop a ring. Its outcome is where to go on; after it no guest memory is touched by that ring. */
   | { kind: "stopQueue"; index: number }
   | { kind: "setEnabled"; index: number; enabled: boolean }
   /** Swap the call descriptor of a running ring. When the effect is done the old one is no longer used. */
@@ -45,7 +49,7 @@ export type Effect =
   /** Something an operator should read, once. */
   | { kind: "log"; level: "info" | "warn"; text: string };
 
-/** How an effect went: `error` is a sentence for the operator; `nextAvail` is given by stopQueue. */
+/** How an effect went: `error` is a sentence for the operator; `nextAvail` (as in RingSetup) is given by stopQueue. */
 export interface EffectOutcome {
   error?: string;
   nextAvail?: number;

@@ -1,14 +1,14 @@
 // The front-end's memory regions, as numbers only: which tables of regions are acceptable, and where a ring lies in
 // them. Nothing is mapped here.
 
-import { VIRTQ_AVAIL_ALIGN, VIRTQ_DESC_ALIGN, VIRTQ_DESC_SIZE, VIRTQ_USED_ALIGN } from "../../assembly/spec/virtio.js";
+import { ringParts } from "../core/ring-parts.js";
 import type { MemoryRegion } from "./effects.js";
 
 const ADDRESS_SPACE = 1n << 64n;
 /** A file offset is a signed 64-bit number (off_t). */
 const FILE_OFFSETS = 1n << 63n;
 
-/** The three parts of a split ring at the front-end's own addresses (UVA), as SET_VRING_ADDR gives them. */
+/** The three parts of a ring at the front-end's own addresses (UVA), as SET_VRING_ADDR gives them. */
 export interface RingAddresses {
   desc: bigint;
   avail: bigint;
@@ -56,29 +56,30 @@ export function sameRegion(a: MemoryRegion, b: MemoryRegion): boolean {
 export type ResolvedRing = { ok: true; desc: bigint; avail: bigint; used: bigint } | { ok: false; reason: string };
 
 /**
- * Find a split ring of `size` descriptors in guest memory. Each part must lie whole in one region, be aligned
- * (16, 2 and 4 bytes, virtio 1.3 section 2.7) and apart from the others (M44). The lengths count the event index
- * fields even when they are not negotiated, as every driver lays them out.
+ * Find a ring of `size` entries in guest memory. Each part must lie whole in one region, be aligned (virtio 1.3 sections
+ * 2.7 and 2.8) and apart from the others (M44). The lengths count a split ring's event index fields even when they are
+ * not negotiated, as every driver lays them out.
  */
-export function resolveRing(addresses: RingAddresses, size: number, regions: readonly MemoryRegion[]): ResolvedRing {
-  const parts = [
-    { name: "descriptor table", at: addresses.desc, length: VIRTQ_DESC_SIZE * size, align: VIRTQ_DESC_ALIGN },
-    { name: "avail ring", at: addresses.avail, length: 6 + 2 * size, align: VIRTQ_AVAIL_ALIGN },
-    { name: "used ring", at: addresses.used, length: 6 + 8 * size, align: VIRTQ_USED_ALIGN },
-  ];
+export function resolveRing(
+  addresses: RingAddresses,
+  size: number,
+  packed: boolean,
+  regions: readonly MemoryRegion[],
+): ResolvedRing {
   const found: { name: string; at: bigint; length: bigint }[] = [];
-  for (const part of parts) {
-    const length = BigInt(part.length);
-    const region = regions.find((r) => contains(r, part.at, length));
+  for (const part of ringParts(size, packed)) {
+    const userAddress = addresses[part.key];
+    const length = BigInt(part.bytes);
+    const region = regions.find((r) => contains(r, userAddress, length));
     if (region === undefined) {
-      return refused(`its ${part.name} (${part.length} bytes at ${hex(part.at)}) lies in no memory region`);
+      return refused(`its ${part.name} (${part.bytes} bytes at ${hex(userAddress)}) lies in no memory region`);
     }
-    const offset = part.at - region.userAddress;
+    const offset = userAddress - region.userAddress;
     const at = region.guestAddress + offset;
     // The file offset decides the alignment in our mapping, the guest address that in the guest's.
     const align = BigInt(part.align);
     if (at % align !== 0n || (region.mmapOffset + offset) % align !== 0n) {
-      return refused(`its ${part.name} at ${hex(part.at)} is not aligned to ${part.align} bytes`);
+      return refused(`its ${part.name} at ${hex(userAddress)} is not aligned to ${part.align} bytes`);
     }
     const other = found.find((f) => overlap(at, length, f.at, f.length));
     if (other !== undefined) return refused(`its ${part.name} overlaps its ${other.name}`);

@@ -24,7 +24,9 @@ import {
   type WireMessage,
 } from "./message.js";
 import type { Plan, Refusal } from "./plan.js";
+import { baseOf } from "./ring-base.js";
 import {
+  isPacked,
   LOG_TEXTS_MAX,
   ownedFds,
   QUEUE_PAIRS_MAX,
@@ -173,15 +175,15 @@ function stopRings(state: SessionState, context: Context, plan: Plan): Turn {
     outcomes.forEach((outcome, i) => {
       const index = stop[i]!;
       if (outcome.error !== undefined) fault = `${context.label}: queue ${index} did not stop: ${outcome.error}`;
-      else next = withRing(next, index, { running: false, nextAvail: whereStopped(outcome, index) });
+      else next = withRing(next, index, { running: false, base: whereStopped(state, outcome, index) });
     });
     return fault === undefined ? change(next, context, plan) : finish(next, context, { fault });
   });
 }
 
-function whereStopped(outcome: EffectOutcome, index: number): number {
-  if (outcome.nextAvail === undefined) throw new Error(`stopQueue ${index} did not tell the next avail index`);
-  return outcome.nextAvail;
+function whereStopped(state: SessionState, outcome: EffectOutcome, index: number): number {
+  if (outcome.nextAvail === undefined) throw new Error(`stopQueue ${index} did not tell where it stopped`);
+  return baseOf(outcome.nextAvail, isPacked(state));
 }
 
 /** Stages 2 and 3. */

@@ -1,7 +1,10 @@
 // What a back-end session remembers between two messages: plain data, never changed in place.
 
+import { VIRTIO_F_RING_PACKED } from "../../assembly/spec/virtio.js";
+import { hasBit } from "../core/feature-bits.js";
 import type { Fd, MemoryRegion, RingSetup } from "./effects.js";
 import { type RingAddresses, resolveRing } from "./regions.js";
+import { baseProblem, sizeProblem, whereToGoOn } from "./ring-base.js";
 
 /** The most queue pairs that GET_QUEUE_NUM answers: QEMU compares its own number of pairs with it. */
 export const QUEUE_PAIRS_MAX = 128;
@@ -16,8 +19,8 @@ export const LOG_TEXTS_MAX = 64;
 export interface Ring {
   /** Entries; 0 until SET_VRING_NUM. */
   size: number;
-  /** Next avail index: what SET_VRING_BASE said, or where the ring stopped. */
-  nextAvail: number;
+  /** What SET_VRING_BASE said, or GET_VRING_BASE would answer: see ring-base.ts. */
+  base: number;
   /** Front-end addresses (UVA), resolved when the ring is to run; null until SET_VRING_ADDR and after a stop. */
   addresses: RingAddresses | null;
   kick: Fd | null;
@@ -55,7 +58,7 @@ export function ringAt(state: SessionState, index: number): Readonly<Ring> {
   return (
     state.rings[index] ?? {
       size: 0,
-      nextAvail: 0,
+      base: 0,
       addresses: null,
       kick: null,
       call: null,
@@ -97,13 +100,21 @@ export type Readiness = { kind: "ready"; ring: RingSetup } | { kind: "waiting" |
 
 /** See Readiness. */
 export function readiness(state: SessionState, index: number): Readiness {
-  const { started, size, addresses, nextAvail } = ringAt(state, index);
+  const { started, size, addresses, base } = ringAt(state, index);
   if (!started) return { kind: "waiting", reason: "no SET_VRING_KICK has come" };
   if (size === 0) return { kind: "waiting", reason: "no SET_VRING_NUM has come" };
   if (addresses === null) return { kind: "waiting", reason: "no SET_VRING_ADDR has come" };
   if (state.regions.length === 0) return { kind: "waiting", reason: "there is no guest memory" };
-  const resolved = resolveRing(addresses, size, state.regions);
+  const packed = isPacked(state);
+  const problem = sizeProblem(size, packed) ?? baseProblem(base, size, packed);
+  if (problem !== undefined) return { kind: "bad", reason: problem };
+  const resolved = resolveRing(addresses, size, packed, state.regions);
   if (!resolved.ok) return { kind: "bad", reason: resolved.reason };
   const { desc, avail, used } = resolved;
-  return { kind: "ready", ring: { size, desc, avail, used, nextAvail } };
+  return { kind: "ready", ring: { size, packed, desc, avail, used, nextAvail: whereToGoOn(base, packed) } };
+}
+
+/** Whether the rings are packed ones, as far as is known. */
+export function isPacked(state: SessionState): boolean {
+  return state.features !== null && hasBit(state.features, VIRTIO_F_RING_PACKED);
 }

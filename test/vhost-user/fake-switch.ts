@@ -168,6 +168,9 @@ export class FakeSwitch {
         must(!this.running.has(effect.index), `startQueue ${effect.index} which runs`);
         must(effect.index >= 0 && effect.index < 256, `startQueue ${effect.index}`);
         must(insideOne(effect.ring, this.regions).every(Boolean), "startQueue outside guest memory");
+        const { size, packed, nextAvail } = effect.ring;
+        must(size >= 1 && size <= 32768, "startQueue with a size that no ring has");
+        must(packed ? (nextAvail & 0x7fff) < size : Number.isInteger(Math.log2(size)), "startQueue at no place");
         for (const fd of [effect.kick, effect.call]) must(fd === null || this.open.has(fd), "descriptor is closed");
         const { ring, kick, call, enabled } = effect;
         if (!failed) this.running.set(effect.index, { ring, kick, call, enabled });
@@ -177,7 +180,7 @@ export class FakeSwitch {
         const running = this.#ring(effect);
         if (failed) break;
         this.running.delete(effect.index);
-        return { nextAvail: (running.ring.nextAvail + this.progress) & 0xffff };
+        return { nextAvail: advance(running.ring, this.progress) };
       }
       case "setEnabled":
         this.#ring(effect).enabled = failed ? this.#ring(effect).enabled : effect.enabled;
@@ -219,12 +222,20 @@ function insideOne(ring: RingSetup, regions: readonly MemoryRegion[]): boolean[]
   const n = BigInt(ring.size);
   const parts: [bigint, bigint][] = [
     [ring.desc, 16n * n],
-    [ring.avail, 6n + 2n * n],
-    [ring.used, 6n + 8n * n],
+    [ring.avail, ring.packed ? 4n : 6n + 2n * n],
+    [ring.used, ring.packed ? 4n : 6n + 8n * n],
   ];
   return parts.map(([at, length]) =>
     regions.some((r) => r.guestAddress <= at && at + length <= r.guestAddress + r.size),
   );
+}
+
+/** Where a ring stands `count` entries further on: a packed one turns its wrap counter at the end. */
+function advance({ nextAvail, packed, size }: RingSetup, count: number): number {
+  if (!packed) return (nextAvail + count) & 0xffff;
+  const position = (nextAvail & 0x7fff) + count;
+  const rounds = Math.floor(position / size);
+  return (position % size) | (rounds % 2 === 0 ? nextAvail & 0x8000 : (nextAvail & 0x8000) ^ 0x8000);
 }
 
 function checkReply(bytes: Uint8Array, request: number): Uint8Array {

@@ -12,6 +12,7 @@ import {
   type MessageName,
   type Payload,
 } from "../../src/vhost-user/message.js";
+import { DEFAULT_FEATURES } from "../../src/vhost-user/features.js";
 import { FakeSwitch } from "./fake-switch.js";
 import { memTable, negotiate, region, ringAddresses, u64, vring, vringAddr, vringFd } from "./requests.js";
 
@@ -24,6 +25,7 @@ interface Said {
 }
 
 const MIB = 1n << 20n;
+const RING_PACKED = 1n << 34n;
 const wild64 = fc.oneof(
   fc.bigInt({ min: 0n, max: (1n << 64n) - 1n }),
   fc.constantFrom(0n, 1n, (1n << 63n) - 1n, 1n << 63n, (1n << 64n) - 1n),
@@ -45,7 +47,7 @@ const someRegion = fc.oneof(
   },
 );
 const features = fc.oneof(
-  { weight: 6, arbitrary: fc.constantFrom(0n, 1n << 30n, 1n << 32n, (1n << 30n) | (1n << 15n)) },
+  { weight: 6, arbitrary: fc.constantFrom(0n, 1n << 30n, 1n << 32n, (1n << 30n) | (1n << 15n), 5n << 32n) },
   { weight: 1, arbitrary: wild64 },
 );
 
@@ -71,7 +73,7 @@ const payloadOf: Partial<Record<MessageName, fc.Arbitrary<Payload>>> = {
   ADD_MEM_REG: someRegion.map((r) => ({ kind: "memRegion", region: r })),
   REM_MEM_REG: someRegion.map((r) => ({ kind: "memRegion", region: r })),
   SET_VRING_NUM: state(fc.oneof(fc.constantFrom(0, 1, 3, 256, 1024, 32768), wild32)),
-  SET_VRING_BASE: state(fc.oneof(fc.constantFrom(0, 65535), wild32)),
+  SET_VRING_BASE: state(fc.oneof(fc.constantFrom(0, 65535, 0x8000, 0x8000_8000, 0x8005_0007), wild32)),
   GET_VRING_BASE: state(wild32),
   SET_VRING_ENABLE: state(fc.constantFrom(0, 1, 2)),
   SET_VRING_ADDR: address,
@@ -125,16 +127,18 @@ const said: fc.Arbitrary<Said> = fc.constantFrom(...weighted).chain((name) =>
 );
 
 /** A well-behaved start of a ring, so that the messages around it meet rings that run. */
-const start: fc.Arbitrary<Said[]> = fc.constantFrom(0, 1, 255).map((i) =>
-  (
-    [
-      ["SET_MEM_TABLE", memTable(region(0n, 32n * MIB)), 1],
-      ["SET_VRING_NUM", vring(i, 256), 0],
-      ["SET_VRING_ADDR", vringAddr(i), 0],
-      ["SET_VRING_KICK", vringFd(i), 1],
-    ] as const
-  ).map(([name, payload, fds]) => ({ name, payload, fds, needReply: true, failing: null })),
-);
+const start: fc.Arbitrary<Said[]> = fc.record({ i: fc.constantFrom(0, 1, 255), packed: fc.boolean() }).map((ring) => {
+  const { i, packed } = ring;
+  const messages: [MessageName, Payload, number][] = [
+    ["SET_MEM_TABLE", memTable(region(0n, 32n * MIB)), 1],
+    ["SET_VRING_NUM", vring(i, packed ? 100 : 256), 0],
+    ["SET_VRING_BASE", vring(i, packed ? 0x8000 : 0), 0],
+    ["SET_VRING_ADDR", vringAddr(i), 0],
+    ["SET_VRING_KICK", vringFd(i), 1],
+  ];
+  if (packed) messages.unshift(["SET_STATUS", u64(0n), 0], ["SET_FEATURES", u64(5n << 32n), 0]);
+  return messages.map(([name, payload, fds]) => ({ name, payload, fds, needReply: true, failing: null }));
+});
 const conversation = fc
   .array(fc.oneof({ weight: 6, arbitrary: said.map((one) => [one]) }, { weight: 1, arbitrary: start }), {
     minLength: 1,
@@ -143,16 +147,16 @@ const conversation = fc
   .map((parts) => parts.flat());
 
 test("M31, M42: no sequence of messages breaks a rule of the boundary, and closing leaves nothing behind", () => {
-  let starts = 0;
+  const starts = [0, 0];
   fc.assert(
     fc.property(conversation, (sequence) => {
-      const sw = new FakeSwitch();
+      const sw = new FakeSwitch({ features: DEFAULT_FEATURES | RING_PACKED });
       negotiate(sw);
       for (const { name, payload, fds, needReply, failing } of sequence) {
         sw.failing.clear();
         if (failing !== null) sw.failing.set(failing, "it failed");
         const answer = sw.send(name, payload, sw.fds(fds), needReply);
-        starts += answer.effects.filter((e) => e.kind === "startQueue").length;
+        for (const effect of answer.effects) if (effect.kind === "startQueue") starts[Number(effect.ring.packed)]!++;
         if (answer.fault !== undefined) {
           expect(failing).toBe("stopQueue");
           break;
@@ -168,7 +172,8 @@ test("M31, M42: no sequence of messages breaks a rule of the boundary, and closi
     { numRuns: 400 },
   );
   // The conversations are not all refusals.
-  expect(starts).toBeGreaterThan(100);
+  expect(starts[0]).toBeGreaterThan(100);
+  expect(starts[1]).toBeGreaterThan(100);
 });
 
 test("M25, M26: any request number with any payload bytes has an outcome and loses no descriptor", () => {
@@ -192,7 +197,8 @@ test("M25, M26: any request number with any payload bytes has an outcome and los
 test("the same message on the same state gives the same answer: a session keeps nothing outside its state", () => {
   fc.assert(
     fc.property(conversation, (sequence) => {
-      const [a, b] = [new FakeSwitch(), new FakeSwitch()];
+      const offered = { features: DEFAULT_FEATURES | RING_PACKED };
+      const [a, b] = [new FakeSwitch(offered), new FakeSwitch(offered)];
       for (const { name, payload, fds, needReply } of sequence) {
         const bytes = encodeMessage(MESSAGES[name].number, needReply ? 8 : 0, payload);
         expect(bytes.length).toBe(12 + encodePayload(payload).length);

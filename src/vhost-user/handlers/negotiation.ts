@@ -1,10 +1,10 @@
 // Features, device status and reset.
 
-import { VHOST_USER_F_PROTOCOL_FEATURES } from "../../../assembly/spec/virtio.js";
+import { VHOST_USER_F_PROTOCOL_FEATURES, VIRTIO_F_RING_PACKED } from "../../../assembly/spec/virtio.js";
 import { hasBit } from "../../core/feature-bits.js";
 import { featureNames, protocolFeatureNames } from "../features.js";
 import { answer, type Handlers, type Plan, refuse } from "../plan.js";
-import { type Ring, ringAt, ringsWhere, type SessionState, withEveryRing } from "../state.js";
+import { isPacked, type Ring, ringAt, ringsWhere, type SessionState, withEveryRing } from "../state.js";
 
 const STATUS_FEATURES_OK = 8;
 const STATUS_MAX = 0xff;
@@ -25,12 +25,18 @@ export const NEGOTIATION_HANDLERS: Handlers = {
   SET_FEATURES: (state, { value }) => {
     const unknown = value & ~state.offeredFeatures;
     if (unknown !== 0n) return refuse(`not offered: ${featureNames(unknown).join(", ")}`);
+    const running = ringsWhere(state, (ring) => ring.running);
+    const otherLayout = hasBit(value ^ (state.features ?? 0n), VIRTIO_F_RING_PACKED);
+    if (otherLayout && running.length > 0) {
+      return refuse(
+        `queue ${running[0]} runs: its ring can not become ${isPacked(state) ? "a split" : "a packed"} one`,
+      );
+    }
     const enableAll = !hasBit(value, VHOST_USER_F_PROTOCOL_FEATURES);
     const commit = (s: SessionState): SessionState => {
       const next = { ...s, features: value, featuresRefused: false, enabledByDefault: enableAll };
       return enableAll ? withEveryRing(next, { enabled: true }) : next;
     };
-    const running = ringsWhere(state, (ring) => ring.running);
     const enables = enableAll && running.some((i) => !ringAt(state, i).enabled);
     if (state.features === value && !enables) return { commit };
     const failed = (s: SessionState): SessionState => ({ ...s, featuresRefused: true });
@@ -55,7 +61,7 @@ export const NEGOTIATION_HANDLERS: Handlers = {
 
 /** SET_STATUS 0 and RESET_DEVICE: rings as after a device reset, no features; memory and protocol features stay. */
 function reset(state: SessionState, change: Partial<Ring>): Plan {
-  const unset: Partial<Ring> = { started: false, addresses: null, kick: null, nextAvail: 0, ...change };
+  const unset: Partial<Ring> = { started: false, addresses: null, kick: null, base: 0, ...change };
   return {
     stop: ringsWhere(state, (ring) => ring.running),
     effects: state.features === null ? [] : [{ kind: "setFeatures", features: 0n }],

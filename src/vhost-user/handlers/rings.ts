@@ -1,35 +1,33 @@
 // One virtqueue: its size, place and index, its descriptors, and whether it is enabled.
 
-import { VIRTQ_SIZE_MAX } from "../../../assembly/spec/virtio.js";
 import { type Handlers, type Plan, type Refusal, refuse } from "../plan.js";
 import { resolveRing } from "../regions.js";
-import { type Ring, ringAt, VRINGS_MAX, withRing } from "../state.js";
-
-/** A split ring's indices are u16. */
-const AVAIL_INDEX_MAX = 0xffff;
+import { baseProblem, sizeProblem } from "../ring-base.js";
+import { isPacked, type Ring, ringAt, VRINGS_MAX, withRing } from "../state.js";
 
 export const RING_HANDLERS: Handlers = {
   SET_VRING_NUM: (state, { index, num }) => {
     if (index >= VRINGS_MAX) return noSuchRing(index);
     if (ringAt(state, index).running) return whileRunning(index);
-    if (num < 1 || num > VIRTQ_SIZE_MAX || (num & (num - 1)) !== 0) {
-      return refuse(`a split ring can not have ${num} entries, only a power of two up to ${VIRTQ_SIZE_MAX}`);
-    }
+    // The features may come later: then a size that only a packed ring can have is looked at when the ring starts.
+    const problem = sizeProblem(num, state.features === null || isPacked(state));
+    if (problem !== undefined) return refuse(problem);
     return changeRing(index, { size: num });
   },
   SET_VRING_BASE: (state, { index, num }) => {
     if (index >= VRINGS_MAX) return noSuchRing(index);
     if (ringAt(state, index).running) return whileRunning(index);
-    if (num > AVAIL_INDEX_MAX) return refuse(`${num} is no index of a split ring, which has 16 bits`);
-    return changeRing(index, { nextAvail: num });
+    const problem = state.features === null ? undefined : baseProblem(num, ringAt(state, index).size, isPacked(state));
+    if (problem !== undefined) return refuse(problem);
+    return changeRing(index, { base: num });
   },
   SET_VRING_ADDR: (state, { index, desc, avail, used }) => {
     if (index >= VRINGS_MAX) return noSuchRing(index);
     const ring = ringAt(state, index);
     const addresses = { desc, avail, used };
-    // Before there is memory nothing can be checked: the ring is resolved when it is to start.
-    if (state.regions.length > 0 && ring.size > 0) {
-      const resolved = resolveRing(addresses, ring.size, state.regions);
+    // Before there are memory and features nothing can be checked: the ring is resolved when it is to start.
+    if (state.regions.length > 0 && ring.size > 0 && state.features !== null) {
+      const resolved = resolveRing(addresses, ring.size, isPacked(state), state.regions);
       if (!resolved.ok) return refuse(`queue ${index}: ${resolved.reason}`);
     }
     const plan = changeRing(index, { addresses });
@@ -44,7 +42,7 @@ export const RING_HANDLERS: Handlers = {
       // descriptor stays: a stopped ring makes no calls, and not every front-end sends it again.
       commit: (s) =>
         s.rings[index] === undefined ? s : withRing(s, index, { started: false, addresses: null, kick: null }),
-      reply: (s) => ({ kind: "vringState", index, num: ringAt(s, index).nextAvail }),
+      reply: (s) => ({ kind: "vringState", index, num: ringAt(s, index).base }),
     };
   },
   SET_VRING_ENABLE: (state, { index, num }) => {
