@@ -44,6 +44,12 @@ export const VHOST_USER_F_PROTOCOL_FEATURES = 30;
 export const VIRTQ_DESC_F_NEXT = 1;
 export const VIRTQ_DESC_F_WRITE = 2;
 export const VIRTQ_DESC_F_INDIRECT = 4;
+// packed virtqueue, virtio 1.3 section 2.8
+export const VIRTQ_DESC_F_AVAIL = 0x80;
+export const VIRTQ_DESC_F_USED = 0x8000;
+export const RING_EVENT_FLAGS_ENABLE = 0;
+export const RING_EVENT_FLAGS_DISABLE = 1;
+export const RING_EVENT_FLAGS_DESC = 2;
 export const VIRTQ_AVAIL_F_NO_INTERRUPT = 1;
 export const VIRTQ_USED_F_NO_NOTIFY = 1;
 export const VIRTQ_DESC_SIZE = 16;

@@ -10,35 +10,9 @@ import {
   VIRTQ_DESC_SIZE,
   VIRTQ_USED_F_NO_NOTIFY,
 } from "../../assembly/spec/virtio.js";
+import type { Buffer, GuestMemory, RingAddresses, RingDriver, UsedChain } from "./ring-driver.js";
 
-/** A buffer of guest memory: guest physical address and length in bytes. */
-export interface Buffer {
-  address: bigint;
-  length: number;
-  /** Device-writable: for receive buffers. */
-  writable?: boolean;
-}
-
-/** A chain that came back: its head, what was given with it, and the bytes that the device wrote. */
-export interface UsedChain<T> {
-  head: number;
-  written: number;
-  token: T;
-}
-
-/** The guest's memory as the driver sees it: `at` turns a guest physical address into an offset in `data`. */
-export interface GuestMemory {
-  data: DataView;
-  at(address: bigint): number;
-}
-
-export interface SplitRingAddresses {
-  desc: bigint;
-  avail: bigint;
-  used: bigint;
-}
-
-export class SplitDriver<T = unknown> {
+export class SplitDriver<T = unknown> implements RingDriver<T> {
   private readonly free: number[] = [];
   private readonly tokens = new Map<number, { descriptors: number[]; token: T }>();
   private nextAvail: number;
@@ -47,7 +21,7 @@ export class SplitDriver<T = unknown> {
   /** `firstIndex`: where avail and used index stand already, 0 to 65535; the ring in memory must say the same. */
   constructor(
     private readonly memory: GuestMemory,
-    readonly ring: SplitRingAddresses,
+    readonly ring: RingAddresses,
     readonly size: number,
     readonly eventIdx = false,
     firstIndex = 0,
@@ -57,20 +31,14 @@ export class SplitDriver<T = unknown> {
     for (let i = size - 1; i >= 0; i--) this.free.push(i);
   }
 
-  /** Descriptors not in use. */
   get freeDescriptors(): number {
     return this.free.length;
   }
 
-  /** The avail index after the last chain that was made available, 0 to 65535. */
   get availIndex(): number {
     return this.nextAvail;
   }
 
-  /**
-   * Makes a chain available. With `indirectTable` (an address with room for 16 bytes a buffer) the buffers are listed
-   * there and the chain takes one descriptor. Returns its head, or null when there are not enough descriptors.
-   */
   add(buffers: Buffer[], token: T, indirectTable?: bigint): number | null {
     const count = indirectTable === undefined ? buffers.length : 1;
     if (this.free.length < count || buffers.length === 0) return null;
@@ -101,7 +69,6 @@ export class SplitDriver<T = unknown> {
     Atomics.store(this.halfWords(), (avail + 2) >>> 1, this.nextAvail);
   }
 
-  /** The next chain that the device has given back, or null. */
   take(): UsedChain<T> | null {
     const { data } = this.memory;
     const used = this.memory.at(this.ring.used);
@@ -117,7 +84,6 @@ export class SplitDriver<T = unknown> {
     return { head, written, token: entry.token };
   }
 
-  /** True when the device wants a kick for what was added since avail index `before` (2.7.10). */
   needsKick(before: number): boolean {
     const used = this.memory.at(this.ring.used);
     if (!this.eventIdx) return (this.memory.data.getUint16(used, true) & VIRTQ_USED_F_NO_NOTIFY) === 0;
@@ -125,7 +91,6 @@ export class SplitDriver<T = unknown> {
     return ((this.nextAvail - event - 1) & 0xffff) < ((this.nextAvail - before) & 0xffff);
   }
 
-  /** Asks for calls, or asks not to be called; with event idx from the next used chain on. */
   wantCalls(wanted: boolean): void {
     const { data } = this.memory;
     const avail = this.memory.at(this.ring.avail);
@@ -134,7 +99,6 @@ export class SplitDriver<T = unknown> {
     else data.setUint16(avail, wanted ? 0 : VIRTQ_AVAIL_F_NO_INTERRUPT, true);
   }
 
-  /** Writes one descriptor; the bare step, for tests that write bad ones. */
   writeDescriptor(table: bigint, index: number, buffer: Buffer, flags: number, next: number): void {
     const { data } = this.memory;
     const at = this.memory.at(table) + index * VIRTQ_DESC_SIZE;

@@ -134,8 +134,8 @@ describe.each(TARGETS)("noise, %s build", (target) => {
           scene.table(hostile.driver(0).ring.desc, rx as RawDescriptor[]);
           scene.table(hostile.driver(1).ring.desc, tx as RawDescriptor[]);
           scene.table(table, inner as RawDescriptor[]);
-          for (const head of rxHeads) hostile.driver(0).makeAvailable(head);
-          for (const head of txHeads) hostile.driver(1).makeAvailable(head);
+          for (const head of rxHeads) hostile.splitDriver(0).makeAvailable(head);
+          for (const head of txHeads) hostile.splitDriver(1).makeAvailable(head);
           for (let i = 0; i < 20; i++) peer.send(frame(1, 2, 60 + i * 70, i));
           const witness = new Witness(sw);
           sw.settle();

@@ -332,7 +332,7 @@ describe.each(TARGETS)("broken transmitqs, %s build", (target) => {
     expect(scene.used(1)).toEqual([]);
     expect(hostile.drops(1)).toEqual({});
     // It stays stopped whatever comes, the guest's receiveq and everybody else go on.
-    hostile.driver(1).makeAvailable(0);
+    hostile.splitDriver(1).makeAvailable(0);
     expect(sw.poll()).toBe(0);
     expect(scene.used(1)).toEqual([]);
     scene.expectReceives();

@@ -1,12 +1,14 @@
-// A guest without a VM or a socket: RAM in windows of the switch's own memory, rings driven by SplitDriver.
+// A guest without a VM or a socket: RAM in windows of the switch's own memory, rings driven by the plain drivers.
 
 import * as status from "../../../assembly/spec/status.js";
-import { VIRTIO_F_EVENT_IDX, VIRTIO_F_INDIRECT_DESC, VIRTQ_DESC_SIZE } from "../../../assembly/spec/virtio.js";
+import { VIRTIO_F_INDIRECT_DESC, VIRTQ_DESC_SIZE } from "../../../assembly/spec/virtio.js";
 import type { BridgePort, BridgeQueue, MappedRegion } from "../../../src/core/bridge-port.js";
 import { hasBit } from "../../../src/core/feature-bits.js";
-import { splitRingBytes } from "../../../src/core/split-ring.js";
-import { type Buffer, type GuestMemory, SplitDriver } from "../../../src/guest/split-driver.js";
+import { PackedDriver } from "../../../src/guest/packed-driver.js";
+import type { Buffer, GuestMemory, RingDriver } from "../../../src/guest/ring-driver.js";
+import { SplitDriver } from "../../../src/guest/split-driver.js";
 import { concat } from "./frames.js";
+import { GuestRings } from "./guest-rings.js";
 import type { TestSwitch } from "./test-switch.js";
 import type { Span } from "./witness.js";
 
@@ -18,6 +20,7 @@ const QUEUE_NAMES = namesOf("QUEUE_");
 const DROP_NAMES = namesOf("DROP_").slice(0, status.DROP_CAUSES);
 
 export interface GuestOptions {
+  /** Negotiated; with RING_PACKED the rings are packed ones. */
   features?: bigint;
   size?: number;
   ramBytes?: number;
@@ -35,7 +38,7 @@ export interface GuestOptions {
   rxBuffers?: number;
   /** The worker of pair 0; the next pairs go to the next workers. Default 0. */
   firstWorker?: number;
-  /** Where the avail and used indices of all rings stand when they start; default 0. */
+  /** Where all rings stand when they start, as SET_VRING_BASE has it; default that of a fresh ring. */
   firstIndex?: number;
 }
 
@@ -45,8 +48,9 @@ export class TestGuest {
   readonly regions: MappedRegion[] = [];
   readonly base: bigint;
   readonly size: number;
-  readonly rx: SplitDriver<Buffer[]>[] = [];
-  readonly tx: SplitDriver<bigint>[] = [];
+  readonly rings: GuestRings;
+  readonly rx: RingDriver<Buffer[]>[] = [];
+  readonly tx: RingDriver<bigint>[] = [];
   readonly memory: GuestMemory;
   readonly headerBytes: number;
   private heap: bigint;
@@ -73,6 +77,7 @@ export class TestGuest {
     this.headerBytes = this.port.headerBytes;
     this.heap = this.base;
     this.memory = { data: sw.bridge.views.data, at: (address) => this.at(address) };
+    this.rings = new GuestRings(this.memory, this.port.features, this.size);
     this.mapRegions(sizes);
   }
 
@@ -90,8 +95,10 @@ export class TestGuest {
   private async start(): Promise<void> {
     await this.sw.bridge.setRegions(this.port, this.regions);
     for (let pair = 0; pair < (this.options.pairs ?? 1); pair++) {
-      this.rx.push(this.makeDriver(this.allocateRing(), this.options.firstIndex ?? 0));
-      this.tx.push(this.makeDriver(this.allocateRing(), this.options.firstIndex ?? 0));
+      for (const drivers of [this.rx, this.tx]) {
+        const ring = this.rings.allocate((bytes, align) => this.allocate(bytes, align));
+        drivers.push(this.rings.driver(ring, this.firstIndex));
+      }
       await this.startQueue(pair * 2);
       await this.startQueue(pair * 2 + 1);
       const count = this.options.rxBuffers ?? Math.min(this.size, 64);
@@ -99,21 +106,12 @@ export class TestGuest {
     }
   }
 
-  /** A driver for a ring whose indices stand at `firstIndex`, in memory too. */
-  private makeDriver(ring: SplitDriver["ring"], firstIndex: number): SplitDriver<never> {
-    this.memory.data.setUint16(this.memory.at(ring.avail) + 2, firstIndex, true);
-    this.memory.data.setUint16(this.memory.at(ring.used) + 2, firstIndex, true);
-    return new SplitDriver<never>(
-      this.memory,
-      ring,
-      this.size,
-      hasBit(this.port.features, VIRTIO_F_EVENT_IDX),
-      firstIndex,
-    );
+  private get firstIndex(): number {
+    return this.options.firstIndex ?? this.rings.fresh;
   }
 
   /** Starts a queue where its ring lies. */
-  async startQueue(index: number, nextAvail = this.options.firstIndex ?? 0, callFd = 1): Promise<void> {
+  async startQueue(index: number, nextAvail = this.firstIndex, callFd = 1): Promise<void> {
     const { desc, avail, used } = this.driver(index).ring;
     const { at } = this.memory;
     const ring = { size: this.size, desc: at(desc), avail: at(avail), used: at(used), nextAvail };
@@ -124,16 +122,28 @@ export class TestGuest {
   /** Resets a queue as a driver does: stop, empty ring, start. */
   async restartQueue(index: number): Promise<void> {
     await this.sw.bridge.stopQueue(this.port, index);
-    const { ring } = this.driver(index);
-    const bytes = splitRingBytes(this.size);
-    for (const part of ["desc", "avail", "used"] as const) this.write(ring[part], new Uint8Array(bytes[part]));
-    if (index % 2 === 0) this.rx[index >> 1] = this.makeDriver(ring, 0);
-    else this.tx[index >> 1] = this.makeDriver(ring, 0);
-    await this.startQueue(index, 0);
+    const driver = this.rings.driver(this.driver(index).ring, this.rings.fresh);
+    if (index % 2 === 0) this.rx[index >> 1] = driver;
+    else this.tx[index >> 1] = driver;
+    await this.startQueue(index, this.rings.fresh);
   }
 
-  driver(index: number): SplitDriver<unknown> {
+  driver(index: number): RingDriver<unknown> {
     return index % 2 === 0 ? this.rx[index >> 1]! : this.tx[index >> 1]!;
+  }
+
+  /** The same, for what only a split ring's driver has. Throws when the guest's rings are packed. */
+  splitDriver(index: number): SplitDriver<unknown> {
+    const driver = this.driver(index);
+    if (!(driver instanceof SplitDriver)) throw new Error("this guest's rings are packed");
+    return driver;
+  }
+
+  /** The same, for what only a packed ring's driver has. Throws when the guest's rings are split. */
+  packedDriver(index: number): PackedDriver<unknown> {
+    const driver = this.driver(index);
+    if (!(driver instanceof PackedDriver)) throw new Error("this guest's rings are split");
+    return driver;
   }
 
   /** Drop counters of a queue that are not 0, by name: { DROP_TX_RUNT: 1 }. */
@@ -190,9 +200,12 @@ export class TestGuest {
     return spans;
   }
 
-  /** All that the switch may write in this guest: used rings, and the buffers given to receiveqs. */
+  /** All that the switch may write in this guest: its part of the rings, and the buffers given to receiveqs. */
   deviceWritable(): Span[] {
-    const rings = [...this.rx, ...this.tx].map(({ ring }) => this.spans(ring.used, splitRingBytes(this.size).used));
+    const { bytes, deviceParts } = this.rings;
+    const rings = [...this.rx, ...this.tx].flatMap(({ ring }) =>
+      deviceParts.map((part) => this.spans(ring[part], bytes[part])),
+    );
     return [...rings, ...this.given.map(({ address, length }) => this.spans(address, length))].flat();
   }
 
@@ -297,11 +310,6 @@ export class TestGuest {
   private indirectTable(entries: number): bigint {
     if (!hasBit(this.port.features, VIRTIO_F_INDIRECT_DESC)) throw new Error("indirect not negotiated");
     return this.allocate(entries * VIRTQ_DESC_SIZE);
-  }
-
-  private allocateRing(): SplitDriver["ring"] {
-    const { desc, avail, used } = splitRingBytes(this.size);
-    return { desc: this.allocate(desc, 16), avail: this.allocate(avail, 2), used: this.allocate(used, 4) };
   }
 }
 

@@ -83,7 +83,7 @@ export class HostileScene {
 
   /** Writes a chain into the descriptor table from entry `first` on, and makes it available. */
   offer(index: number, chain: RawDescriptor[], first = 0, head = first): void {
-    const driver = this.hostile.driver(index);
+    const driver = this.hostile.splitDriver(index);
     this.table(driver.ring.desc, chain, first);
     driver.makeAvailable(head);
   }
