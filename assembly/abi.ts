@@ -8,15 +8,15 @@
 // - "worker" fields belong to the worker that polls the queue, or that holds the receiveq.
 // A list {count, items…} is never changed in place: a new one is published and the old one freed after the grace period.
 
-export const ABI_VERSION: u32 = 1;
+export const ABI_VERSION: u32 = 2;
 
 /** Longest burst that is taken from a transmitq at once. */
 export const BURST: u32 = 64;
 /** Segments that one worker can hold in either direction; one frame may have CHAIN_SEGMENTS of them. */
 export const SEGMENTS: u32 = 2048;
 export const CHAIN_SEGMENTS: u32 = 1024;
-/** Longest frame carried, in bytes without the virtio_net header (64 KiB of payload behind an Ethernet header). */
-export const FRAME_MAX: u32 = 65550;
+/** Longest frame carried, in bytes without the virtio_net header: 64 KiB behind an Ethernet header with two tags. */
+export const FRAME_MAX: u32 = 65558;
 /** Ports are numbered 0 to PORTS_MAX - 1. */
 export const PORTS_MAX: u32 = 1024;
 
@@ -33,15 +33,16 @@ export class Core {
   floodList: u32 = 0;
 }
 
-/** One contiguous piece of a guest's memory, mapped whole into linear memory. */
+/** One contiguous piece of a guest's memory. */
 @unmanaged
 export class Region {
   /** Guest physical address and size in bytes. */
   guestAddress: u64 = 0;
   size: u64 = 0;
-  /** Offset in linear memory of its first byte. */
+  /** Offset in linear memory of its first byte, when it is mapped whole. */
   window: u32 = 0;
-  reserved: u32 = 0;
+  /** 0: mapped whole. */
+  chunks: u32 = 0;
 }
 
 /** One side of the bridge: a guest's device. */
@@ -52,6 +53,9 @@ export class Port {
   regions: u32 = 0;
   /** -> list {count, Queue pointer…} of running, enabled receiveqs. Published. */
   receiveqs: u32 = 0;
+  /** -> the dirty log, one bit for each 4 KiB page of the guest, `logBytes` long; 0 while nothing is logged. */
+  log: u32 = 0;
+  logBytes: u32 = 0;
   reserved: u32 = 0;
 }
 
@@ -59,11 +63,11 @@ export class Port {
 @unmanaged
 export class Queue {
   // host: set before the queue is published
-  /** Offsets in linear memory of descriptor table, avail ring and used ring. */
+  /** Offsets in linear memory of descriptor table, avail ring and used ring; packed: ring, driver and device area. */
   desc: u32 = 0;
   avail: u32 = 0;
   used: u32 = 0;
-  /** Entries; a power of two, 1 to 32768. */
+  /** Entries, 1 to 32768; a power of two unless packed. */
   size: u32 = 0;
   /** -> Port */
   port: u32 = 0;
@@ -82,11 +86,18 @@ export class Queue {
   enabled: u32 = 0;
   /** Descriptor of the call eventfd, -1 for none. */
   callFd: i32 = 0;
-  pad0: u32 = 0;
-  pad1: u64 = 0;
+  // host: set before the queue is published
+  /** VIRTIO_F_RING_PACKED negotiated: 0 or 1. */
+  packed: u32 = 0;
+  /** OFFLOAD_* of spec/offload.ts: what the driver of a transmitq may ask for, what that of a receiveq can take. */
+  offloads: u32 = 0;
+  pad1: u32 = 0;
 
   // worker
-  /** Free-running index of the next avail entry to take, and of the next used entry to write (16 bits used). */
+  /**
+   * Split: free-running 16-bit index of the next avail entry to take, and of the next used entry to write.
+   * Packed: position of the next descriptor, and the wrap counter in bit 15; both are the same, all goes in order.
+   */
   nextAvail: u32 = 0;
   nextUsed: u32 = 0;
   /** nextUsed when the last call was decided (event idx). */
@@ -145,14 +156,29 @@ export class Worker {
   /** Second results of a chain walk: bytes found, and the descriptor at which it failed. */
   chainBytes: u32 = 0;
   chainDescriptor: u32 = 0;
+  /** The same of a packed ring's: buffer id, and descriptors that it takes in the ring. */
+  chainId: u32 = 0;
+  chainSpan: u32 = 0;
+  /** Where the transmitq in hand stands behind the burst, and the receiveq behind the frame that got room last. */
+  txCursor: u32 = 0;
+  rxCursor: u32 = 0;
+  /** Second results of `locate`: the piece of guest memory around the address, and its offset in linear memory. */
+  spanWindow: u32 = 0;
+  /** 1: some frame of the burst in hand asks for an offload, see offloadTable. */
+  offloaded: u32 = 0;
   /** Groups in use of the burst in hand. */
   groups: u32 = 0;
+  spanStart: u64 = 0;
+  spanLength: u64 = 0;
   frames: u64 = 0;
   polls: u64 = 0;
   parks: u64 = 0;
   /** Sum of what was read ahead, so that the reads are made. */
   touched: u32 = 0;
   pad7: u32 = 0;
+  pad8: u64 = 0;
+  pad9: u64 = 0;
+  padA: u64 = 0;
 
   // scratch, laid out by the host behind the struct
   /** -> Frame[BURST] */
@@ -170,9 +196,16 @@ export class Worker {
   groupOf: u32 = 0;
   /** -> 64 bytes: 32 for a header in pieces, 32 for lists of one segment (virtq/enqueue.ts). */
   headerScratch: u32 = 0;
+  /** -> HEADER_COPY bytes for each frame of the burst: virtio_net headers that lay in pieces. */
+  headerCopies: u32 = 0;
+  /** -> Offload[BURST] */
+  offloadTable: u32 = 0;
+  /** -> Reserved[CHAIN_SEGMENTS]: receive buffers of the frame that is looking for room. */
+  reservedTable: u32 = 0;
   /** Events of a traced build: the ring at `trace` holds TRACE_EVENTS, `traceCount` were ever written. */
   trace: u32 = 0;
   traceCount: u32 = 0;
+  padB: u32 = 0;
 }
 
 /** Queue pointers that fit a worker's call list. A queue stands in it once, and the host makes no more queues than this. */
@@ -211,6 +244,32 @@ export class Frame {
   /** MAC addresses as 48-bit little-endian numbers: bit 0 is the group bit. */
   destination: u64 = 0;
   source: u64 = 0;
+}
+
+/** What the virtio_net header of a frame of the burst asks for; only where a transmitq's driver may ask for anything. */
+@unmanaged
+export class Offload {
+  /** The header's first 8 bytes: flags, gso_type, hdr_len, gso_size, csum_start. 0: nothing to do. */
+  fields: u64 = 0;
+  /** Its csum_offset. */
+  checksumOffset: u32 = 0;
+  /** Offset of the header, in the guest's memory or among headerCopies. */
+  place: u32 = 0;
+}
+
+/** Room for one virtio_net header, and some to spare. */
+export const HEADER_COPY: u32 = 16;
+
+/** One receive buffer of the frame that is looking for room: given to it only when there is enough. */
+@unmanaged
+export class Reserved {
+  /** Where its used element will be written, as Queue.nextAvail. */
+  cursor: u32 = 0;
+  /** Head of its chain; packed: buffer id. */
+  id: u32 = 0;
+  /** Bytes that will be written to it. */
+  length: u32 = 0;
+  reserved: u32 = 0;
 }
 
 /** Frames of a burst that go to one port. */

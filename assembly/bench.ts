@@ -14,15 +14,22 @@ import { headAt } from "./virtq/split";
 export const ABI_VERSION: u32 = CORE_ABI_VERSION;
 
 /** Translates `count` addresses, u64[count] at `addresses`. Returns a sum of the offsets, so that none is left out. */
-export function translateAll(portPointer: usize, addresses: usize, count: u32, length: u32): u32 {
+export function translateAll(
+  workerPointer: usize,
+  portPointer: usize,
+  addresses: usize,
+  count: u32,
+  length: u32,
+): u32 {
+  const worker = changetype<Worker>(workerPointer);
   const regions: usize = changetype<Port>(portPointer).regions;
   let sum: u32 = 0;
-  for (let i: u32 = 0; i < count; ++i) sum += translate(regions, load<u64>(addresses + (i << 3)), length);
+  for (let i: u32 = 0; i < count; ++i) sum += translate(worker, regions, load<u64>(addresses + (i << 3)), length);
   return sum;
 }
 
 /** Walks the `count` chains that a transmitq holds, `times` over. Returns the segments found. */
-export function walkChains(workerPointer: usize, queuePointer: usize, count: u32, skip: u32, times: u32): u32 {
+export function walkChains(workerPointer: usize, queuePointer: usize, count: u32, times: u32): u32 {
   const worker = changetype<Worker>(workerPointer);
   const queue = changetype<Queue>(queuePointer);
   const regions: usize = changetype<Port>(queue.port).regions;
@@ -31,7 +38,7 @@ export function walkChains(workerPointer: usize, queuePointer: usize, count: u32
   for (let n: u32 = 0; n < times; ++n) {
     worker.txSegments = 0;
     for (let i: u32 = 0; i < count; ++i) {
-      readableChain(worker, queue, regions, headAt(queue.avail, mask, queue.nextAvail + i), skip);
+      readableChain(worker, queue, regions, headAt(queue.avail, mask, queue.nextAvail + i));
     }
     segments += worker.txSegments;
   }
@@ -47,7 +54,7 @@ export function dequeueBursts(workerPointer: usize, queuePointer: usize, times: 
   let frames: u32 = 0;
   for (let n: u32 = 0; n < times; ++n) {
     const taken = dequeue(worker, queue);
-    complete(worker, queue, taken);
+    if (taken > 0) complete(worker, queue);
     queue.nextAvail = nextAvail;
     queue.nextUsed = nextUsed;
     frames += taken;

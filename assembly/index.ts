@@ -60,10 +60,13 @@ export function disarm(workerPointer: usize): void {
   }
 }
 
-/** The host calls this on a queue it has filled in, before it publishes it: starts from the driver's used index. */
+/**
+ * The host calls this on a queue it has filled in, before it publishes it. A split ring goes on at the used index that
+ * its driver sees; in a packed one used descriptors go where the available ones were.
+ */
 export function startQueue(queuePointer: usize): void {
   const queue = changetype<abi.Queue>(queuePointer);
-  queue.nextUsed = atomic.load<u16>(queue.used, 2);
+  queue.nextUsed = queue.packed ? queue.nextAvail : <u32>atomic.load<u16>(queue.used, 2);
   forgetCalls(queue);
   queue.status = QUEUE_OK;
   disarmKick(queue);

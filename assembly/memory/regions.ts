@@ -4,41 +4,49 @@
 // in linear memory. What leaves here are offsets that are safe for the length given: everything behind this file
 // works with offsets and never sees a guest address.
 
-import { Region, Segment } from "../abi";
+import { Region, Worker } from "../abi";
 
 /**
- * Bytes that can be reached from `address` on in the region that holds it; the offset is `offsetIn`. 0: no region.
+ * Finds the piece of guest memory around an address that is contiguous in linear memory: worker.spanStart and
+ * .spanLength in the guest, .spanWindow here. It stays where it is until the burst is over. False: there is none.
+ * `regions` is a list {count, pad, Region…}.
  * @inline
  */
-export function regionOf(regions: usize, address: u64): usize {
+export function locate(worker: Worker, regions: usize, address: u64): bool {
   let entry = regions + 8;
   for (let left = load<u32>(regions); left > 0; --left) {
     const region = changetype<Region>(entry);
-    if (address - region.guestAddress < region.size) return entry;
+    if (address - region.guestAddress < region.size) {
+      worker.spanStart = region.guestAddress;
+      worker.spanLength = region.size;
+      worker.spanWindow = region.window;
+      return true;
+    }
     entry += offsetof<Region>();
   }
-  return 0;
+  return false;
 }
 
 /**
- * Offset in linear memory of a guest's buffer that lies wholly in one region, else 0.
- * `regions` is a list {count, pad, Region…}; offset 0 is never mapped, so it can mean "nowhere".
+ * Offset in linear memory of a guest's buffer that lies wholly in one piece, else 0: offset 0 is never mapped, so it can
+ * mean "nowhere".
  * @inline
  */
-export function translate(regions: usize, address: u64, length: u32): u32 {
-  const entry = regionOf(regions, address);
-  if (entry == 0) return 0;
-  const region = changetype<Region>(entry);
-  const start = address - region.guestAddress;
-  if (<u64>length > region.size - start) return 0;
-  return region.window + <u32>start;
+export function translate(worker: Worker, regions: usize, address: u64, length: u32): u32 {
+  if (!locate(worker, regions, address)) return 0;
+  const start = address - worker.spanStart;
+  if (<u64>length > worker.spanLength - start) return 0;
+  return worker.spanWindow + <u32>start;
 }
 
-/** The region in whose window a checked segment lies. */
-export function regionAround(regions: usize, segment: Segment): Region {
+/** Is that range one of the guest's own, wholly in one region? Where it lies here says `locate`, piece by piece. */
+export function isInOneRegion(regions: usize, address: u64, length: u32): bool {
   let entry = regions + 8;
-  while (<u64>(segment.offset - changetype<Region>(entry).window) >= changetype<Region>(entry).size) {
+  for (let left = load<u32>(regions); left > 0; --left) {
+    const region = changetype<Region>(entry);
+    const start = address - region.guestAddress;
+    if (start < region.size) return <u64>length <= region.size - start;
     entry += offsetof<Region>();
   }
-  return changetype<Region>(entry);
+  return false;
 }

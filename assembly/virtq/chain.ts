@@ -1,10 +1,11 @@
-// Descriptor chains (virtio 1.3, 2.7.5 and 2.7.5.3): from a head to a list of checked segments.
+// Descriptor chains (virtio 1.3, 2.7.5 and 2.8.5, indirect ones 2.7.5.3 and 2.8.7): from where a chain begins to a list
+// of checked segments.
 //
 // The guest may change a descriptor while we look at it, so each is read once, as two 64-bit words, and only the
 // copies are checked and used. Every walk is bounded: by the ring's size, or by the size of the indirect table.
 
-import { CHAIN_SEGMENTS, FRAME_MAX, Queue, Region, SEGMENTS, Segment, Worker } from "../abi";
-import { regionOf, translate } from "../memory/regions";
+import { CHAIN_SEGMENTS, FRAME_MAX, Queue, SEGMENTS, Segment, Worker } from "../abi";
+import { isInOneRegion, locate } from "../memory/regions";
 import {
   DROP_RX_CHAIN_BAD,
   DROP_TX_ADDRESS,
@@ -14,54 +15,116 @@ import {
   QUEUE_BAD_NEXT,
   QUEUE_CHAIN_LOOP,
 } from "../spec/status";
-import { VIRTQ_DESC_F_INDIRECT, VIRTQ_DESC_F_NEXT, VIRTQ_DESC_F_WRITE, VIRTQ_SIZE_MAX } from "../spec/virtio";
+import {
+  VIRTIO_NET_HDR_SIZE,
+  VIRTQ_DESC_F_INDIRECT,
+  VIRTQ_DESC_F_NEXT,
+  VIRTQ_DESC_F_WRITE,
+  VIRTQ_DESC_SIZE,
+  VIRTQ_SIZE_MAX,
+} from "../spec/virtio";
+import { advance, endOfChain, POSITION } from "./packed";
+import { flagsOf } from "./ring";
 
 // What a walk returns: 0 for a good chain; below FAULT_DROP a QUEUE_* status, the ring is broken;
 // from FAULT_DROP on FAULT_DROP + DROP_*, this chain is to be returned unused and its frame counted.
 export const FAULT_DROP: u32 = 64;
 
-/** Segments of a whole device-readable chain behind its first `skip` bytes (the virtio_net header). */
-export function readableChain(worker: Worker, queue: Queue, regions: usize, head: u32, skip: u32): u32 {
-  return walk(worker, queue, regions, head, false, skip, u32.MAX_VALUE);
+/**
+ * Segments of a whole device-readable chain, its virtio_net header included. `first` is its head's index, in a packed
+ * ring its cursor; there worker.chainId and .chainSpan tell how to give it back.
+ */
+export function readableChain(worker: Worker, queue: Queue, regions: usize, first: u32): u32 {
+  return queue.packed
+    ? walk(worker, queue, regions, first, false, u32.MAX_VALUE, true)
+    : walk(worker, queue, regions, first, false, u32.MAX_VALUE, false);
 }
 
 /** Segments of a device-writable chain, as far as `need` bytes; worker.chainBytes tells how many there were. */
-export function writableChain(worker: Worker, queue: Queue, regions: usize, head: u32, need: u32): u32 {
-  return walk(worker, queue, regions, head, true, 0, need);
+export function writableChain(worker: Worker, queue: Queue, regions: usize, first: u32, need: u32): u32 {
+  return queue.packed
+    ? walk(worker, queue, regions, first, true, need, true)
+    : walk(worker, queue, regions, first, true, need, false);
 }
 
 /** @inline */
-function walk(worker: Worker, queue: Queue, regions: usize, head: u32, writable: bool, skip: u32, need: u32): u32 {
-  const segments: usize = writable ? worker.rxSegmentTable : worker.txSegmentTable;
-  const first = writable ? worker.rxSegments : worker.txSegments;
-  const limit = min(first + CHAIN_SEGMENTS, SEGMENTS);
-  let count = first;
-  let bytes: u64 = 0;
+function walk(
+  worker: Worker,
+  queue: Queue,
+  regions: usize,
+  first: u32,
+  writable: bool,
+  need: u32,
+  packed: bool,
+): u32 {
+  const outcome = follow(worker, queue, regions, first, writable, need, packed);
+  // Good or bad, a packed chain is given back as a whole: where does it end?
+  if (packed && (outcome == 0 || outcome >= FAULT_DROP) && !endOfChain(worker, queue, first, 1)) return QUEUE_CHAIN_LOOP;
+  return outcome;
+}
 
-  let table: usize = queue.desc;
-  let tableSize = queue.size;
-  let budget = tableSize;
-  let inside = false; // in an indirect table
-  let index = head;
+/** @inline */
+function follow(
+  worker: Worker,
+  queue: Queue,
+  regions: usize,
+  first: u32,
+  writable: bool,
+  need: u32,
+  packed: bool,
+): u32 {
+  const segments: usize = writable ? worker.rxSegmentTable : worker.txSegmentTable;
+  const begin = writable ? worker.rxSegments : worker.txSegments;
+  const limit = min(begin + CHAIN_SEGMENTS, SEGMENTS);
+  let count = begin;
+  let bytes: u64 = 0;
+  // The piece of guest memory in which the last buffer lay: the next one often lies there too.
+  let spanStart: u64 = 0;
+  let spanLength: u64 = 0;
+  let spanWindow: u32 = 0;
+
+  let table: u64 = 0; // guest address of the indirect table that we are in
+  let tableStart: u64 = 0;
+  let tableLength: u64 = 0;
+  let tableWindow: u32 = 0;
+  let inside = false;
+  const size = queue.size;
+  let tableSize = size;
+  let budget = size;
+  let index = first;
 
   while (true) {
-    worker.chainDescriptor = index;
-    if (index >= tableSize) return inside ? fault(writable, DROP_TX_INDIRECT) : QUEUE_BAD_NEXT;
+    worker.chainDescriptor = packed && !inside ? index & POSITION : index;
+    let entry: usize = queue.desc + ((packed && !inside ? index & POSITION : index) << 4);
+    if (inside) {
+      if (index >= tableSize) return fault(writable, DROP_TX_INDIRECT);
+      // A table's region may be mapped in several pieces; a descriptor lies in one of them.
+      const address = table + (index << 4);
+      if (address - tableStart >= tableLength) {
+        if (!locate(worker, regions, address)) return fault(writable, DROP_TX_INDIRECT);
+        tableStart = worker.spanStart;
+        tableLength = worker.spanLength;
+        tableWindow = worker.spanWindow;
+      }
+      const start = address - tableStart;
+      if (tableLength - start < <u64>VIRTQ_DESC_SIZE) return fault(writable, DROP_TX_INDIRECT);
+      entry = tableWindow + <u32>start;
+    } else if (!packed && index >= size) {
+      return QUEUE_BAD_NEXT;
+    }
     if (budget == 0) return inside ? fault(writable, DROP_TX_INDIRECT) : QUEUE_CHAIN_LOOP;
     --budget;
-    const entry = table + (index << 4);
     let address = load<u64>(entry);
     const rest = load<u64>(entry, 8);
     let length = <u32>rest;
-    const flags = <u32>(rest >> 32) & 0xffff;
-    const next = <u32>(rest >> 48);
+    const flags = flagsOf(rest, packed) & 0xffff;
 
     if (flags & VIRTQ_DESC_F_INDIRECT) {
-      // One level only, alone in the chain's last place, a whole number of descriptors, in one piece.
+      // One level only, alone in the chain's last place, a whole number of descriptors.
       if (inside || !queue.indirect || flags & VIRTQ_DESC_F_NEXT) return fault(writable, DROP_TX_INDIRECT);
       if (length == 0 || length & 15 || length >> 4 > <u32>VIRTQ_SIZE_MAX) return fault(writable, DROP_TX_INDIRECT);
-      table = translate(regions, address, length);
-      if (table == 0) return fault(writable, DROP_TX_INDIRECT);
+      if (!isInOneRegion(regions, address, length)) return fault(writable, DROP_TX_INDIRECT);
+      table = address;
       tableSize = length >> 4;
       budget = tableSize;
       inside = true;
@@ -70,34 +133,42 @@ function walk(worker: Worker, queue: Queue, regions: usize, head: u32, writable:
     }
     if (((flags & VIRTQ_DESC_F_WRITE) != 0) != writable) return fault(writable, DROP_TX_DIRECTION);
 
-    if (skip >= length) {
-      skip -= length;
-    } else {
-      address += skip;
-      length -= skip;
-      skip = 0;
+    if (length > 0) {
       bytes += length;
-      if (!writable && bytes > FRAME_MAX) return fault(writable, DROP_TX_OVERSIZE);
-      // One segment for each region that the buffer touches: regions side by side in the guest are not so here.
+      if (!writable && bytes > FRAME_MAX + VIRTIO_NET_HDR_SIZE) return fault(writable, DROP_TX_OVERSIZE);
+      // One segment for each piece of memory that the buffer touches: what is side by side in the guest is not so here.
       do {
-        const found = regionOf(regions, address);
-        if (found == 0) return fault(writable, DROP_TX_ADDRESS);
+        if (address - spanStart >= spanLength) {
+          if (!locate(worker, regions, address)) return fault(writable, DROP_TX_ADDRESS);
+          spanStart = worker.spanStart;
+          spanLength = worker.spanLength;
+          spanWindow = worker.spanWindow;
+        }
         if (count == limit) return fault(writable, DROP_TX_OVERSIZE);
-        const region = changetype<Region>(found);
-        const start = address - region.guestAddress;
-        const piece = <u32>min<u64>(length, region.size - start);
+        const start = address - spanStart;
+        const piece = <u32>min<u64>(length, spanLength - start);
         const segment = changetype<Segment>(segments + count * offsetof<Segment>());
-        segment.offset = region.window + <u32>start;
+        segment.offset = spanWindow + <u32>start;
         segment.length = piece;
         ++count;
         address += piece;
         length -= piece;
       } while (length > 0);
     }
-    if (!(flags & VIRTQ_DESC_F_NEXT) || bytes >= need) break;
-    index = next;
+    if (packed) {
+      // An indirect table is used as a whole (2.8.7), a chain in the ring goes on in the next descriptor (2.8.5).
+      if (inside ? index + 1 >= tableSize : !(flags & VIRTQ_DESC_F_NEXT)) break;
+      index = inside ? index + 1 : advance(index, 1, size);
+    } else {
+      if (!(flags & VIRTQ_DESC_F_NEXT)) break;
+      index = <u32>(rest >> 48);
+    }
+    if (bytes >= need) break;
   }
 
+  worker.spanStart = spanStart;
+  worker.spanLength = spanLength;
+  worker.spanWindow = spanWindow;
   if (writable) worker.rxSegments = count;
   else worker.txSegments = count;
   worker.chainBytes = <u32>min<u64>(bytes, u32.MAX_VALUE);

@@ -1,15 +1,30 @@
-// Taking frames from a transmitq: avail ring -> chains -> frames of checked segments, headers stripped.
+// Taking frames from a transmitq: ring -> chains -> frames of checked segments, headers stripped.
 
-import { BURST, CHAIN_SEGMENTS, FRAME_MAX, Frame, Port, Queue, SEGMENTS, Segment, Worker } from "../abi";
+import {
+  BURST,
+  CHAIN_SEGMENTS,
+  FRAME_MAX,
+  Frame,
+  HEADER_COPY,
+  Offload,
+  Port,
+  Queue,
+  SEGMENTS,
+  Segment,
+  Worker,
+} from "../abi";
 import { countDrop } from "../bridge/stats";
-import { regionAround } from "../memory/regions";
+import { gather } from "../memory/copy";
 import { ETHERNET_HEADER } from "../net/ethernet";
-import { DROP_DISABLED, DROP_TX_RUNT, QUEUE_BAD_HEAD, QUEUE_OK } from "../spec/status";
+import { DROP_DISABLED, DROP_TX_OVERSIZE, DROP_TX_RUNT, QUEUE_BAD_HEAD, QUEUE_CHAIN_LOOP, QUEUE_OK } from "../spec/status";
 import { VIRTQ_DESC_F_INDIRECT, VIRTQ_DESC_F_NEXT, VIRTQ_DESC_F_WRITE } from "../spec/virtio";
 import { trace, TRACE_DEQUEUE, TRACE_FAULT } from "../trace";
 import { FAULT_DROP, readableChain } from "./chain";
 import { requestCall } from "./notify";
-import { fail, headAt, pending, publish, writeUsed } from "./split";
+import { descriptorAt, endOfChain, isAvailable, POSITION, slotAt } from "./packed";
+import { cursorAfter, flagsOf, leadOf, publish, usedRing, writeUsed } from "./ring";
+import { headAt, pending } from "./split";
+import { fail } from "./status";
 
 /**
  * Takes up to BURST chains into worker.frameTable and returns how many; a frame that was refused has length 0 and is
@@ -17,109 +32,182 @@ import { fail, headAt, pending, publish, writeUsed } from "./split";
  */
 export function dequeue(worker: Worker, queue: Queue): u32 {
   if (queue.status != QUEUE_OK) return 0;
-  const count = min(pending(queue), BURST);
-  if (count == 0) return 0;
+  return queue.packed ? take(worker, queue, true) : take(worker, queue, false);
+}
+
+/** @inline */
+function take(worker: Worker, queue: Queue, packed: bool): u32 {
+  // Of a packed ring nobody can say how many chains it holds: each is asked in its turn.
+  const most = packed ? BURST : min(pending(queue), BURST);
+  if (most == 0) return 0;
 
   const regions: usize = atomic.load<u32>(queue.port, offsetof<Port>("regions"));
   const size = queue.size;
   const mask = size - 1;
   const desc: usize = queue.desc;
   const avail: usize = queue.avail;
-  const usedRing: usize = queue.used;
-  const nextAvail = queue.nextAvail;
-  const nextUsed = queue.nextUsed;
+  const used = usedRing(queue, packed);
+  const begin = queue.nextAvail;
+  const lead = leadOf(queue, packed);
   const header = queue.headerSize;
   const least = header + ETHERNET_HEADER;
-  // The region that held the buffer before is tried first: guests take their buffers from one place.
+  // The piece of memory that held the buffer before is tried first: guests take their buffers from one place.
   let start: u64 = 0;
   let length: u64 = 0;
   let window: u32 = 0;
   let bytes: u64 = 0;
+  const offloads = queue.offloads != 0;
+  let offload: usize = worker.offloadTable;
   let at: usize = worker.frameTable;
+  let cursor = begin;
   let taken: u32 = 0;
   worker.txSegments = 0;
 
-  for (; taken < count; ++taken, at += offsetof<Frame>()) {
-    const head = headAt(avail, mask, nextAvail + taken);
-    if (head >= size) {
-      fail(queue, QUEUE_BAD_HEAD, head);
-      break;
+  for (; taken < most; ++taken, at += offsetof<Frame>(), offload += offsetof<Offload>()) {
+    let id: u32 = 0;
+    let entry: usize = 0;
+    let rest: u64 = 0;
+    if (packed) {
+      entry = slotAt(desc, cursor);
+      rest = descriptorAt(desc, cursor);
+      if (!isAvailable(rest, cursor)) break;
+      id = <u32>(rest >> 32) & 0xffff;
+    } else {
+      id = headAt(avail, mask, cursor);
+      if (id >= size) {
+        fail(queue, QUEUE_BAD_HEAD, id);
+        break;
+      }
+      entry = desc + (id << 4);
+      rest = load<u64>(entry, 8);
     }
     const frame = changetype<Frame>(at);
-    // By far the most common chain is one descriptor with header and frame, in the same region as the one before.
-    const entry: usize = desc + (head << 4);
-    const inRegion = load<u64>(entry) - start;
-    const rest = load<u64>(entry, 8);
+    // By far the most common chain is one descriptor with header and frame, in the same piece as the one before.
+    const inside = load<u64>(entry) - start;
     const total = <u32>rest;
-    const flags = <u32>(rest >> 32) & (VIRTQ_DESC_F_NEXT | VIRTQ_DESC_F_WRITE | VIRTQ_DESC_F_INDIRECT);
-    if (flags == 0 && inRegion < length && total <= length - inRegion && total - least <= FRAME_MAX - ETHERNET_HEADER) {
-      frame.at = window + <u32>inRegion + header;
+    const flags = flagsOf(rest, packed) & (VIRTQ_DESC_F_NEXT | VIRTQ_DESC_F_WRITE | VIRTQ_DESC_F_INDIRECT);
+    let span: u32 = 1;
+    if (flags == 0 && inside < length && total <= length - inside && total - least <= FRAME_MAX - ETHERNET_HEADER) {
+      const place = window + <u32>inside;
+      if (offloads) store<u32>(offload, place, offsetof<Offload>("place"));
+      frame.at = place + header;
       frame.segments = 1;
       frame.length = total - header;
     } else {
       const first = worker.txSegments;
       if (first + CHAIN_SEGMENTS > SEGMENTS) break;
-      const fault = readableChain(worker, queue, regions, head, header);
+      const fault = readableChain(worker, queue, regions, packed ? cursor : id);
       if (fault != 0 && fault < FAULT_DROP) {
         fail(queue, fault, worker.chainDescriptor);
         break;
       }
-      takeChain(worker, queue, frame, first, fault);
-      if (frame.length != 0) {
-        const region = regionAround(regions, changetype<Segment>(worker.txSegmentTable + first * offsetof<Segment>()));
-        start = region.guestAddress;
-        length = region.size;
-        window = region.window;
+      if (packed) {
+        id = worker.chainId;
+        span = worker.chainSpan;
+      }
+      takeChain(worker, queue, frame, taken, first, fault);
+      if (fault == 0) {
+        start = worker.spanStart;
+        length = worker.spanLength;
+        window = worker.spanWindow;
       }
     }
     bytes += frame.length;
-    writeUsed(usedRing, mask, nextUsed + taken, head, 0);
-    trace(worker, TRACE_DEQUEUE, changetype<usize>(queue), head, frame.length);
+    writeUsed(used, mask, cursor, begin, lead, id, 0, false, packed);
+    cursor = cursorAfter(cursor, span, size, packed);
+    trace(worker, TRACE_DEQUEUE, changetype<usize>(queue), id, frame.length);
   }
+  worker.txCursor = cursor;
   queue.frames += taken;
   queue.bytes += bytes;
   return taken;
 }
 
 /** Makes a frame of the chain whose segments were just found from `first` on, or counts why it is none. */
-function takeChain(worker: Worker, queue: Queue, frame: Frame, first: u32, fault: u32): void {
+function takeChain(worker: Worker, queue: Queue, frame: Frame, number: u32, first: u32, fault: u32): void {
+  const header = queue.headerSize;
   frame.length = 0;
   if (fault != 0) {
     countDrop(queue, fault - FAULT_DROP, 1);
     trace(worker, TRACE_FAULT, changetype<usize>(queue), fault, worker.chainDescriptor);
     return;
   }
-  if (worker.chainBytes < ETHERNET_HEADER) {
-    countDrop(queue, DROP_TX_RUNT, 1);
+  const length = worker.chainBytes - header;
+  if (worker.chainBytes < header + ETHERNET_HEADER || length > FRAME_MAX) {
+    countDrop(queue, length > FRAME_MAX && worker.chainBytes > header ? DROP_TX_OVERSIZE : DROP_TX_RUNT, 1);
     worker.txSegments = first;
     return;
   }
-  frame.segments = worker.txSegments - first;
-  frame.length = worker.chainBytes;
-  const segments: usize = worker.txSegmentTable + first * offsetof<Segment>();
-  frame.at = frame.segments == 1 ? changetype<Segment>(segments).offset : <u32>segments;
+  let segments: usize = worker.txSegmentTable + first * offsetof<Segment>();
+  let count = worker.txSegments - first;
+  let place: usize = changetype<Segment>(segments).offset;
+  if (changetype<Segment>(segments).length < header) {
+    // In pieces: it is put together, so that whoever reads it finds it whole.
+    place = worker.headerCopies + number * HEADER_COPY;
+    gather(place, segments, header);
+  }
+  // The frame begins behind it, wherever that is.
+  let skip = header;
+  while (skip >= changetype<Segment>(segments).length) {
+    skip -= changetype<Segment>(segments).length;
+    segments += offsetof<Segment>();
+    --count;
+  }
+  const segment = changetype<Segment>(segments);
+  segment.offset += skip;
+  segment.length -= skip;
+  changetype<Offload>(worker.offloadTable + number * offsetof<Offload>()).place = <u32>place;
+  frame.segments = count;
+  frame.length = length;
+  frame.at = count == 1 ? segment.offset : <u32>segments;
 }
 
 /**
- * Gives the `count` chains that `dequeue` took back to the driver.
+ * Gives the chains that `dequeue` took, at least one, back to the driver.
  * @inline
  */
-export function complete(worker: Worker, queue: Queue, count: u32): void {
-  publish(queue, count);
+export function complete(worker: Worker, queue: Queue): void {
+  if (queue.packed) publish(queue, worker.txCursor, false, true);
+  else publish(queue, worker.txCursor, false, false);
   requestCall(worker, queue);
 }
 
 /** Takes what a disabled transmitq holds and gives it back unsent, counted (virtio-user and QEMU disable before a stop). */
 export function discard(worker: Worker, queue: Queue): u32 {
   if (queue.status != QUEUE_OK) return 0;
-  const count = min(pending(queue), BURST);
+  const count = queue.packed ? passBack(worker, queue, true) : passBack(worker, queue, false);
   if (count == 0) return 0;
-  const mask = queue.size - 1;
-  for (let i: u32 = 0; i < count; ++i) {
-    writeUsed(queue.used, mask, queue.nextUsed + i, headAt(queue.avail, mask, queue.nextAvail + i), 0);
-  }
   queue.frames += count;
   countDrop(queue, DROP_DISABLED, count);
-  complete(worker, queue, count);
+  complete(worker, queue);
+  return count;
+}
+
+/** @inline */
+function passBack(worker: Worker, queue: Queue, packed: bool): u32 {
+  const most = packed ? BURST : min(pending(queue), BURST);
+  const size = queue.size;
+  const mask = size - 1;
+  const used = usedRing(queue, packed);
+  const begin = queue.nextAvail;
+  const lead = leadOf(queue, packed);
+  let cursor = begin;
+  let count: u32 = 0;
+  for (; count < most; ++count) {
+    let id: u32 = 0;
+    if (packed) {
+      if (!isAvailable(descriptorAt(queue.desc, cursor), cursor)) break;
+      if (!endOfChain(worker, queue, cursor, 1)) {
+        fail(queue, QUEUE_CHAIN_LOOP, cursor & POSITION);
+        break;
+      }
+      id = worker.chainId;
+    } else {
+      id = headAt(queue.avail, mask, cursor);
+    }
+    writeUsed(used, mask, cursor, begin, lead, id, 0, false, packed);
+    cursor = cursorAfter(cursor, packed ? worker.chainSpan : 1, size, packed);
+  }
+  worker.txCursor = cursor;
   return count;
 }

@@ -3,10 +3,21 @@
 // Nothing is written to a buffer before a frame has all the room it needs, so a frame is delivered whole or dropped
 // and counted; what was reserved for a dropped frame stays with the ring.
 
-import { CHAIN_SEGMENTS, Frame, Group, Placement, Port, Queue, SEGMENTS, Segment, Worker } from "../abi";
+import {
+  CHAIN_SEGMENTS,
+  Frame,
+  Group,
+  Offload,
+  Placement,
+  Port,
+  Queue,
+  Reserved,
+  SEGMENTS,
+  Segment,
+  Worker,
+} from "../abi";
 import { countDrop } from "../bridge/stats";
 import { copy, copySegments } from "../memory/copy";
-import { regionAround } from "../memory/regions";
 import { writeHeader, writeHeaderSegments } from "../net/header";
 import {
   DROP_NO_RX_BUFFER,
@@ -20,7 +31,10 @@ import { VIRTQ_DESC_F_INDIRECT, VIRTQ_DESC_F_NEXT, VIRTQ_DESC_F_WRITE } from "..
 import { trace, TRACE_ENQUEUE } from "../trace";
 import { FAULT_DROP, writableChain } from "./chain";
 import { requestCall } from "./notify";
-import { fail, headAt, pending, publish, writeUsed } from "./split";
+import { descriptorAt, isAvailable, slotAt } from "./packed";
+import { cursorAfter, flagsOf, leadOf, publish, usedRing, writeUsed } from "./ring";
+import { headAt, pending } from "./split";
+import { fail } from "./status";
 
 /** Delivers a group of frames, taken from `source`, to one receiveq. */
 export function enqueue(worker: Worker, source: Queue, queue: Queue, group: Group): void {
@@ -28,14 +42,16 @@ export function enqueue(worker: Worker, source: Queue, queue: Queue, group: Grou
   const shared = queue.shared;
   if (shared) acquire(queue);
   if (queue.status == QUEUE_OK) {
-    deliver(worker, queue, group);
+    if (queue.packed) deliver(worker, queue, group, true);
+    else deliver(worker, queue, group, false);
   } else {
     countDrop(source, DROP_PORT_DOWN, group.count);
   }
   if (shared) release(queue);
 }
 
-function deliver(worker: Worker, queue: Queue, group: Group): void {
+/** @inline */
+function deliver(worker: Worker, queue: Queue, group: Group, packed: bool): void {
   const regions: usize = atomic.load<u32>(queue.port, offsetof<Port>("regions"));
   const frames: usize = worker.frameTable;
   const placements: usize = worker.placements;
@@ -43,17 +59,18 @@ function deliver(worker: Worker, queue: Queue, group: Group): void {
   const mask = size - 1;
   const desc: usize = queue.desc;
   const avail: usize = queue.avail;
-  const usedRing: usize = queue.used;
-  const nextAvail = queue.nextAvail;
-  const nextUsed = queue.nextUsed;
+  const used = usedRing(queue, packed);
+  const begin = queue.nextAvail;
+  const lead = leadOf(queue, packed);
   const header = queue.headerSize;
-  const available = pending(queue);
-  // The region that held the buffer before is tried first: guests take their buffers from one place.
+  // Behind the last chain that the driver has given; a packed ring says of each whether it has.
+  const end = packed ? 0 : begin + pending(queue);
+  // The piece of memory that held the buffer before is tried first: guests take their buffers from one place.
   let start: u64 = 0;
   let length: u64 = 0;
   let window: u32 = 0;
 
-  let taken: u32 = 0; // chains
+  let cursor = begin;
   let next = placements; // where the next frame is placed; those before it wait for the copy
   let delivered: u32 = 0;
   let bytes: u64 = 0;
@@ -65,23 +82,33 @@ function deliver(worker: Worker, queue: Queue, group: Group): void {
     const need = frame.length + header;
     let placement = changetype<Placement>(next);
     let placed = false;
-    if (taken < available) {
-      const head = headAt(avail, mask, nextAvail + taken);
-      if (head < size) {
-        // By far the most common buffer is one descriptor with room for all, in the same region as the one before.
-        const entry: usize = desc + (head << 4);
-        const inRegion = load<u64>(entry) - start;
-        const rest = load<u64>(entry, 8);
-        const room = <u32>rest;
-        const flags = <u32>(rest >> 32) & (VIRTQ_DESC_F_NEXT | VIRTQ_DESC_F_WRITE | VIRTQ_DESC_F_INDIRECT);
-        if (flags == VIRTQ_DESC_F_WRITE && room >= need && inRegion < length && room <= length - inRegion) {
-          placement.at = window + <u32>inRegion;
-          placement.segments = 1;
-          placement.buffers = 1;
-          writeUsed(usedRing, mask, nextUsed + taken, head, need);
-          ++taken;
-          placed = true;
-        }
+    let id: u32 = 0;
+    let entry: usize = 0;
+    let rest: u64 = 0;
+    let there = false;
+    if (packed) {
+      entry = slotAt(desc, cursor);
+      rest = descriptorAt(desc, cursor);
+      id = <u32>(rest >> 32) & 0xffff;
+      there = isAvailable(rest, cursor);
+    } else if (cursor != end) {
+      id = headAt(avail, mask, cursor);
+      there = id < size;
+      entry = desc + (id << 4);
+      if (there) rest = load<u64>(entry, 8);
+    }
+    if (there) {
+      // By far the most common buffer is one descriptor with room for all, in the same piece as the one before.
+      const inside = load<u64>(entry) - start;
+      const room = <u32>rest;
+      const flags = flagsOf(rest, packed) & (VIRTQ_DESC_F_NEXT | VIRTQ_DESC_F_WRITE | VIRTQ_DESC_F_INDIRECT);
+      if (flags == VIRTQ_DESC_F_WRITE && room >= need && inside < length && room <= length - inside) {
+        placement.at = window + <u32>inside;
+        placement.segments = 1;
+        placement.buffers = 1;
+        writeUsed(used, mask, cursor, begin, lead, id, need, true, packed);
+        cursor = cursorAfter(cursor, 1, size, packed);
+        placed = true;
       }
     }
     if (!placed) {
@@ -91,10 +118,10 @@ function deliver(worker: Worker, queue: Queue, group: Group): void {
         placement = changetype<Placement>(next);
         worker.rxSegments = 0;
       }
-      const first = worker.rxSegments;
-      const cause = reserve(worker, queue, regions, placement, taken, available, need);
+      worker.rxCursor = cursor;
+      const cause = reserve(worker, queue, regions, placement, end, need);
       // Bad chains are given back with nothing in them; buffers that were only too few stay with the ring.
-      taken += placement.buffers;
+      cursor = worker.rxCursor;
       if (cause >= 0) {
         countDrop(queue, cause, 1);
         if (queue.status != QUEUE_OK) {
@@ -105,22 +132,21 @@ function deliver(worker: Worker, queue: Queue, group: Group): void {
         number = frame.next;
         continue;
       }
-      const region = regionAround(regions, changetype<Segment>(worker.rxSegmentTable + first * offsetof<Segment>()));
-      start = region.guestAddress;
-      length = region.size;
-      window = region.window;
+      start = worker.spanStart;
+      length = worker.spanLength;
+      window = worker.spanWindow;
     }
     placement.frame = number;
     next += offsetof<Placement>();
     ++delivered;
     bytes += frame.length;
-    trace(worker, TRACE_ENQUEUE, changetype<usize>(queue), number, taken);
+    trace(worker, TRACE_ENQUEUE, changetype<usize>(queue), number, placement.buffers);
     number = frame.next;
   }
 
   copyPlaced(worker, queue, next);
-  if (taken > 0) {
-    publish(queue, taken);
+  if (cursor != begin) {
+    publish(queue, cursor, true, packed);
     requestCall(worker, queue);
   }
   queue.frames += delivered;
@@ -128,59 +154,80 @@ function deliver(worker: Worker, queue: Queue, group: Group): void {
 }
 
 /**
- * Room of `need` bytes from the chains behind the `taken` ones, of any shape, several of them where buffers may be
- * merged. Returns -1, or the DROP_* cause for which the frame gets none; `placement.buffers` chains are used up.
+ * Room of `need` bytes from the chains at worker.rxCursor, of any shape, several of them where buffers may be merged.
+ * Returns -1, or the DROP_* cause for which the frame gets none; rxCursor is then behind the chains that are used up.
  */
-function reserve(
+function reserve(worker: Worker, queue: Queue, regions: usize, placement: Placement, end: u32, need: u32): i32 {
+  return queue.packed
+    ? gatherRoom(worker, queue, regions, placement, end, need, true)
+    : gatherRoom(worker, queue, regions, placement, end, need, false);
+}
+
+/** @inline */
+function gatherRoom(
   worker: Worker,
   queue: Queue,
   regions: usize,
   placement: Placement,
-  taken: u32,
-  available: u32,
+  end: u32,
   need: u32,
+  packed: bool,
 ): i32 {
-  const mask = queue.size - 1;
+  const size = queue.size;
   const first = worker.rxSegments;
+  const table: usize = worker.reservedTable;
+  let cursor = worker.rxCursor;
   let buffers: u32 = 0;
   let room: u32 = 0;
-  placement.buffers = 0;
   while (room < need) {
-    if (taken + buffers >= available) {
-      worker.rxSegments = first;
-      // None to be had, or none to be believed: `pending` has just found the avail index bad.
-      return queue.status == QUEUE_OK ? DROP_NO_RX_BUFFER : DROP_RX_CHAIN_BAD;
-    }
-    const head = headAt(queue.avail, mask, queue.nextAvail + taken + buffers);
-    if (head > mask) {
-      fail(queue, QUEUE_BAD_HEAD, head);
-      return DROP_RX_CHAIN_BAD;
-    }
-    const fault = writableChain(worker, queue, regions, head, need - room);
-    if (fault != 0) {
-      worker.rxSegments = first;
-      if (fault < FAULT_DROP) {
-        fail(queue, fault, worker.chainDescriptor);
+    let id: u32 = 0;
+    let there = false;
+    if (packed) {
+      there = isAvailable(descriptorAt(queue.desc, cursor), cursor);
+    } else if (cursor != end) {
+      there = true;
+      id = headAt(queue.avail, size - 1, cursor);
+      if (id >= size) {
+        fail(queue, QUEUE_BAD_HEAD, id);
         return DROP_RX_CHAIN_BAD;
       }
-      // Given back unused, with the buffers that came before it for this frame: order is kept, the ring goes on.
-      writeUsed(queue.used, mask, queue.nextUsed + taken + buffers, head, 0);
-      for (let i: u32 = 0; i < buffers; ++i) {
-        const slot = queue.used + (((queue.nextUsed + taken + i) & mask) << 3);
-        store<u32>(slot, 0, 8);
-      }
-      placement.buffers = buffers + 1;
+    }
+    if (!there) {
+      worker.rxSegments = first;
+      // None to be had, or none to be believed: `pending` has found the avail index bad.
+      return queue.status == QUEUE_OK ? DROP_NO_RX_BUFFER : DROP_RX_CHAIN_BAD;
+    }
+    const fault = writableChain(worker, queue, regions, packed ? cursor : id, need - room);
+    if (fault != 0 && fault < FAULT_DROP) {
+      fail(queue, fault, worker.chainDescriptor);
       return DROP_RX_CHAIN_BAD;
     }
-    const filled = min(worker.chainBytes, need - room);
-    writeUsed(queue.used, mask, queue.nextUsed + taken + buffers, head, filled);
+    const filled = fault == 0 ? min(worker.chainBytes, need - room) : 0;
+    const reserved = changetype<Reserved>(table + buffers * offsetof<Reserved>());
+    reserved.cursor = cursor;
+    reserved.id = packed ? worker.chainId : id;
+    reserved.length = filled;
     ++buffers;
     room += filled;
-    if (room < need && (!queue.mergeable || worker.rxSegments - first >= CHAIN_SEGMENTS)) {
+    cursor = cursorAfter(cursor, packed ? worker.chainSpan : 1, size, packed);
+    if (fault != 0) {
+      // Given back unused, with the buffers that came before it for this frame: order is kept, the ring goes on.
+      worker.rxSegments = first;
+      for (let i: u32 = 0; i < buffers; ++i) {
+        changetype<Reserved>(table + i * offsetof<Reserved>()).length = 0;
+      }
+      giveReserved(worker, queue, buffers, packed);
+      worker.rxCursor = cursor;
+      return DROP_RX_CHAIN_BAD;
+    }
+    const full = worker.rxSegments - first >= CHAIN_SEGMENTS || buffers == CHAIN_SEGMENTS;
+    if (room < need && (!queue.mergeable || full)) {
       worker.rxSegments = first;
       return DROP_RX_BUFFER_TOO_SMALL;
     }
   }
+  giveReserved(worker, queue, buffers, packed);
+  worker.rxCursor = cursor;
   placement.buffers = buffers;
   placement.segments = worker.rxSegments - first;
   const segments: usize = worker.rxSegmentTable + first * offsetof<Segment>();
@@ -188,29 +235,60 @@ function reserve(
   return -1;
 }
 
+/**
+ * Writes the used elements of the buffers that were reserved for one frame.
+ * @inline
+ */
+function giveReserved(worker: Worker, queue: Queue, buffers: u32, packed: bool): void {
+  const used = usedRing(queue, packed);
+  const mask = queue.size - 1;
+  const begin = queue.nextAvail;
+  const lead = leadOf(queue, packed);
+  let at: usize = worker.reservedTable;
+  for (let i: u32 = 0; i < buffers; ++i, at += offsetof<Reserved>()) {
+    const buffer = changetype<Reserved>(at);
+    writeUsed(used, mask, buffer.cursor, begin, lead, buffer.id, buffer.length, true, packed);
+  }
+}
+
 /** The copies of all frames placed before `end`, in one pass, so that their cache misses overlap. */
 function copyPlaced(worker: Worker, queue: Queue, end: usize): void {
   const header = queue.headerSize;
   const frames: usize = worker.frameTable;
+  const offloaded = worker.offloaded;
   for (let at: usize = worker.placements; at < end; at += offsetof<Placement>()) {
     const placement = changetype<Placement>(at);
     const frame = changetype<Frame>(frames + placement.frame * offsetof<Frame>());
+    let fields: u64 = 0;
+    let checksumOffset: u32 = 0;
+    if (offloaded) {
+      const offload = changetype<Offload>(worker.offloadTable + placement.frame * offsetof<Offload>());
+      fields = offload.fields;
+      checksumOffset = offload.checksumOffset;
+    }
     if (placement.segments == 1 && frame.segments == 1) {
       const to: usize = placement.at;
-      writeHeader(to, header, placement.buffers);
+      writeHeader(to, header, placement.buffers, fields, checksumOffset);
       copy(to + header, frame.at, frame.length);
     } else {
-      copyInPieces(worker, frame, placement, header);
+      copyInPieces(worker, frame, placement, header, fields, checksumOffset);
     }
   }
 }
 
 /** The same where one side is in several pieces: both are made lists of segments. */
-function copyInPieces(worker: Worker, frame: Frame, placement: Placement, header: u32): void {
+function copyInPieces(
+  worker: Worker,
+  frame: Frame,
+  placement: Placement,
+  header: u32,
+  fields: u64,
+  checksumOffset: u32,
+): void {
   const from: usize = frame.segments == 1 ? onePiece(worker.headerScratch + 32, frame.at, frame.length) : frame.at;
   const to: usize =
     placement.segments == 1 ? onePiece(worker.headerScratch + 40, placement.at, header + frame.length) : placement.at;
-  writeHeaderSegments(worker, to, header, placement.buffers);
+  writeHeaderSegments(worker, to, header, placement.buffers, fields, checksumOffset);
   copySegments(to, header, from, frame.length);
 }
 

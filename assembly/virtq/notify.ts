@@ -1,27 +1,41 @@
-// Notifications and their suppression (virtio 1.3, 2.7.7 and 2.7.10): kicks are asked for only before a worker sleeps,
-// calls are made only when the driver wants one.
+// Notifications and their suppression (virtio 1.3, 2.7.7, 2.7.10 and 2.8.10): kicks are asked for only before a worker
+// sleeps, calls are made only when the driver wants one.
 
 import { Queue, Worker } from "../abi";
-import { VIRTQ_AVAIL_F_NO_INTERRUPT, VIRTQ_USED_F_NO_NOTIFY } from "../spec/virtio";
+import {
+  RING_EVENT_FLAGS_DESC,
+  RING_EVENT_FLAGS_DISABLE,
+  RING_EVENT_FLAGS_ENABLE,
+  VIRTQ_AVAIL_F_NO_INTERRUPT,
+  VIRTQ_USED_F_NO_NOTIFY,
+} from "../spec/virtio";
+import { descriptorAt, isAvailable, POSITION, WRAP } from "./packed";
 import { pending } from "./split";
 
-/**
- * Asks the driver for a kick with its next buffer. True when there is one already: then do not sleep.
- * @inline
- */
+/** Offset of the flags in an event suppression area of a packed ring: behind the u16 that says where. */
+const EVENT_FLAGS: usize = 2;
+
+/** Asks the driver for a kick with its next buffer. True when there is one already: then do not sleep. */
 export function armKick(queue: Queue): bool {
+  const next = queue.nextAvail;
   // Store, then load, both sequentially consistent: the driver does the reverse, so one of us sees the other.
-  if (queue.eventIdx) atomic.store<u16>(availEvent(queue), <u16>queue.nextAvail);
+  if (queue.packed) {
+    store<u16>(queue.used, <u16>next);
+    atomic.store<u16>(queue.used, <u16>(queue.eventIdx ? RING_EVENT_FLAGS_DESC : RING_EVENT_FLAGS_ENABLE), EVENT_FLAGS);
+    return isAvailable(descriptorAt(queue.desc, next), next);
+  }
+  if (queue.eventIdx) atomic.store<u16>(availEvent(queue), <u16>next);
   else atomic.store<u16>(queue.used, 0);
   return pending(queue) > 0;
 }
 
 /**
- * Spares the driver its kicks while we poll. With event idx an old avail_event does that by itself.
+ * Spares the driver its kicks while we poll. With a split ring's event idx an old avail_event does that by itself.
  * @inline
  */
 export function disarmKick(queue: Queue): void {
-  if (!queue.eventIdx) store<u16>(queue.used, VIRTQ_USED_F_NO_NOTIFY);
+  if (queue.packed) store<u16>(queue.used, RING_EVENT_FLAGS_DISABLE, EVENT_FLAGS);
+  else if (!queue.eventIdx) store<u16>(queue.used, VIRTQ_USED_F_NO_NOTIFY);
 }
 
 /**
@@ -33,13 +47,14 @@ export function requestCall(worker: Worker, queue: Queue): void {
     forgetCalls(queue);
     return;
   }
-  if (queue.eventIdx) {
+  if (queue.packed) {
+    if (!packedWantsCall(queue)) return;
+  } else if (queue.eventIdx) {
     const event = <u32>atomic.load<u16>(usedEvent(queue));
     const now = queue.nextUsed;
     const before = queue.calledUsed;
     queue.calledUsed = now;
-    // vring_need_event: did the index step over used_event since the last look?
-    if (((now - event - 1) & 0xffff) >= ((now - before) & 0xffff)) return;
+    if (!steppedOver(event, now, now - before)) return;
   } else if (atomic.load<u16>(queue.avail) & VIRTQ_AVAIL_F_NO_INTERRUPT) {
     return;
   }
@@ -56,7 +71,33 @@ export function requestCall(worker: Worker, queue: Queue): void {
  * @inline
  */
 export function forgetCalls(queue: Queue): void {
-  queue.calledUsed = queue.nextUsed - queue.size;
+  queue.calledUsed = queue.packed ? queue.nextUsed ^ WRAP : queue.nextUsed - queue.size;
+}
+
+/** Does the driver of a packed ring want a call for what has been used since the last look (2.8.10)? */
+function packedWantsCall(queue: Queue): bool {
+  // Where and whether stand in one word, so they are of one moment.
+  const wish = atomic.load<u32>(queue.avail);
+  const flags = (wish >> 16) & 3;
+  const now = queue.nextUsed;
+  const before = queue.calledUsed;
+  queue.calledUsed = now;
+  if (flags == RING_EVENT_FLAGS_DISABLE) return false;
+  if (flags != RING_EVENT_FLAGS_DESC || !queue.eventIdx) return true;
+  const size = queue.size;
+  let used = (now & POSITION) - (before & POSITION);
+  if ((now ^ before) & WRAP) used += size;
+  let event = wish & POSITION;
+  if ((wish ^ now) & WRAP) event -= size;
+  return steppedOver(event, now & POSITION, used);
+}
+
+/**
+ * vring_need_event: did the index, which is `now` and was `steps` less, step over the event's since the last look?
+ * @inline
+ */
+function steppedOver(event: u32, now: u32, steps: u32): bool {
+  return ((now - event - 1) & 0xffff) < (steps & 0xffff);
 }
 
 /**

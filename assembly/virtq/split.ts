@@ -1,7 +1,9 @@
 // The split ring (virtio 1.3, 2.7): avail ring read, used ring written, the index of each published once per burst.
+// A cursor is a free-running avail index; the used index runs `lead` ahead of it.
 
 import { Queue } from "../abi";
 import { QUEUE_BAD_AVAIL_INDEX } from "../spec/status";
+import { fail } from "./status";
 
 /**
  * Entries that the driver has made available and we have not taken. A jump past the ring's size breaks the queue.
@@ -31,23 +33,17 @@ export function headAt(avail: usize, mask: u32, index: u32): u32 {
  * Writes the used element at a free-running used index: chain `head` came back with `length` bytes written.
  * @inline
  */
-export function writeUsed(used: usize, mask: u32, index: u32, head: u32, length: u32): void {
+export function writeUsedElement(used: usize, mask: u32, index: u32, head: u32, length: u32): void {
   store<u64>(used + ((index & mask) << 3), ((<u64>length) << 32) | head, 4);
 }
 
 /**
- * Gives `count` written elements to the driver and counts them taken: one release store for all of them (2.7.14).
+ * Gives the elements written before `cursor` to the driver: one release store for all of them (2.7.14).
  * @inline
  */
-export function publish(queue: Queue, count: u32): void {
-  queue.nextAvail = (queue.nextAvail + count) & 0xffff;
-  const used = (queue.nextUsed + count) & 0xffff;
+export function publishUsedIndex(queue: Queue, cursor: u32): void {
+  const used = (queue.nextUsed + cursor - queue.nextAvail) & 0xffff;
+  queue.nextAvail = cursor & 0xffff;
   queue.nextUsed = used;
   atomic.store<u16>(queue.used, <u16>used, 2);
-}
-
-/** Marks the ring as broken: nobody touches it again before the host sets it up anew. */
-export function fail(queue: Queue, status: u32, descriptor: u32): void {
-  queue.statusDescriptor = descriptor;
-  atomic.store<u32>(changetype<usize>(queue), status, offsetof<Queue>("status"));
 }

@@ -7,8 +7,8 @@ import type { TestSwitch } from "../../test/core/support/test-switch.js";
 
 /** The functions of assembly/bench.ts. Pointers are u32. */
 export interface Parts {
-  translateAll(port: number, addresses: number, count: number, length: number): number;
-  walkChains(worker: number, queue: number, count: number, skip: number, times: number): number;
+  translateAll(worker: number, port: number, addresses: number, count: number, length: number): number;
+  walkChains(worker: number, queue: number, count: number, times: number): number;
   dequeueBursts(worker: number, queue: number, times: number): number;
   enqueueBursts(worker: number, source: number, queue: number, group: number, times: number): number;
   lookupAll(core: number, addresses: number, count: number): number;

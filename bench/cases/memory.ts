@@ -20,12 +20,13 @@ export async function translation(): Promise<Case[]> {
     const list = Array.from({ length: ADDRESSES }, (_, i) => guest.base + ((BigInt(i) * 7919n * 64n) % end));
     const at = numbers(sw, list);
     const port = guest.port.struct.at;
+    const worker = sw.bridge.workers[0]!.at;
     cases.push({
       group: "translate",
       name: `${count} region${count > 1 ? "s" : ""}`,
       operations: ADDRESSES * ROUNDS,
       run() {
-        for (let i = 0; i < ROUNDS; i++) parts.translateAll(port, at, ADDRESSES, 16);
+        for (let i = 0; i < ROUNDS; i++) parts.translateAll(worker, port, at, ADDRESSES, 16);
       },
     });
   }

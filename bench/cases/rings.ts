@@ -34,7 +34,7 @@ export async function chains(): Promise<Case[]> {
     // A ring of 256 descriptors holds no more than 64 chains of four.
     const guest = await guestWithFrames(sw, CHAINS, FRAME, shape);
     const parts = partsOf(sw);
-    const words = [sw.bridge.workers[0]!.at, guest.queue(1).struct.at, CHAINS, HEADER] as const;
+    const words = [sw.bridge.workers[0]!.at, guest.queue(1).struct.at, CHAINS] as const;
     expect("segments", parts.walkChains(...words, 1), CHAINS * shape.segments);
     const run = () => void parts.walkChains(...words, TIMES);
     cases.push({ group: "chain walk", name: shape.name, operations: CHAINS * TIMES, run });

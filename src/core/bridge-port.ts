@@ -12,13 +12,19 @@ export interface MappedRegion {
   window: number;
 }
 
-/** A split ring to run: offsets in linear memory, checked and aligned by whoever resolved them. */
+/** A ring to run: offsets in linear memory, checked and aligned by whoever resolved them. */
 export interface RingInMemory {
   size: number;
+  /** Descriptor table; packed: the descriptor ring. */
   desc: number;
+  /** Avail ring; packed: the driver's event suppression area. */
   avail: number;
+  /** Used ring; packed: the device's event suppression area. */
   used: number;
+  /** Packed: position in bits 0-14, wrap counter in bit 15. */
   nextAvail: number;
+  /** VIRTIO_F_RING_PACKED; default false. */
+  packed?: boolean;
 }
 
 export interface QueueCounters {

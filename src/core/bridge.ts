@@ -146,6 +146,7 @@ export class Bridge {
     struct.set("mergeable", Number(hasBit(port.features, features.VIRTIO_NET_F_MRG_RXBUF)));
     struct.set("eventIdx", Number(hasBit(port.features, features.VIRTIO_F_EVENT_IDX)));
     struct.set("indirect", Number(hasBit(port.features, features.VIRTIO_F_INDIRECT_DESC)));
+    struct.set("packed", Number(ring.packed ?? false));
     struct.set("shared", Number(this.workers.length > 1));
     struct.set("enabled", Number(options.enabled));
     struct.set("callFd", options.callFd);
@@ -324,6 +325,9 @@ export class Bridge {
     worker.set("groupTable", this.allocate(layout.BURST * layout.Group.size));
     worker.set("groupOf", this.allocate(layout.PORTS_MAX));
     worker.set("headerScratch", this.allocate(64));
+    worker.set("headerCopies", this.allocate(layout.BURST * layout.HEADER_COPY));
+    worker.set("offloadTable", this.allocate(layout.BURST * layout.Offload.size));
+    worker.set("reservedTable", this.allocate(layout.CHAIN_SEGMENTS * layout.Reserved.size));
     worker.set("trace", this.allocate(layout.TRACE_EVENTS * layout.TraceEvent.size));
     return worker;
   }

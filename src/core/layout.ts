@@ -1,10 +1,11 @@
 // GENERATED from assembly/abi.ts by tools/layout-transform.mjs at every build. Do not edit.
 
-export const ABI_VERSION = 1;
+export const ABI_VERSION = 2;
 export const BURST = 64;
 export const CALLS_MAX = 32768;
 export const CHAIN_SEGMENTS = 1024;
-export const FRAME_MAX = 65550;
+export const FRAME_MAX = 65558;
+export const HEADER_COPY = 16;
 export const PORTS_MAX = 1024;
 export const SEGMENTS = 2048;
 export const TRACE_EVENTS = 4096;
@@ -68,6 +69,15 @@ export const Group = {
   },
 } as const;
 
+export const Offload = {
+  size: 16,
+  fields: {
+    fields: { offset: 0, type: "u64" },
+    checksumOffset: { offset: 8, type: "u32" },
+    place: { offset: 12, type: "u32" },
+  },
+} as const;
+
 export const Placement = {
   size: 16,
   fields: {
@@ -79,11 +89,13 @@ export const Placement = {
 } as const;
 
 export const Port = {
-  size: 16,
+  size: 24,
   fields: {
     id: { offset: 0, type: "u32" },
     regions: { offset: 4, type: "u32" },
     receiveqs: { offset: 8, type: "u32" },
+    log: { offset: 12, type: "u32" },
+    logBytes: { offset: 16, type: "u32" },
   },
 } as const;
 
@@ -103,6 +115,8 @@ export const Queue = {
     shared: { offset: 40, type: "u32" },
     enabled: { offset: 44, type: "u32" },
     callFd: { offset: 48, type: "i32" },
+    packed: { offset: 52, type: "u32" },
+    offloads: { offset: 56, type: "u32" },
     nextAvail: { offset: 64, type: "u32" },
     nextUsed: { offset: 68, type: "u32" },
     calledUsed: { offset: 72, type: "u32" },
@@ -123,6 +137,16 @@ export const Region = {
     guestAddress: { offset: 0, type: "u64" },
     size: { offset: 8, type: "u64" },
     window: { offset: 16, type: "u32" },
+    chunks: { offset: 20, type: "u32" },
+  },
+} as const;
+
+export const Reserved = {
+  size: 16,
+  fields: {
+    cursor: { offset: 0, type: "u32" },
+    id: { offset: 4, type: "u32" },
+    length: { offset: 8, type: "u32" },
   },
 } as const;
 
@@ -145,7 +169,7 @@ export const TraceEvent = {
 } as const;
 
 export const Worker = {
-  size: 168,
+  size: 244,
   fields: {
     id: { offset: 0, type: "u32" },
     transmitqs: { offset: 4, type: "u32" },
@@ -159,20 +183,32 @@ export const Worker = {
     rxSegments: { offset: 80, type: "u32" },
     chainBytes: { offset: 84, type: "u32" },
     chainDescriptor: { offset: 88, type: "u32" },
-    groups: { offset: 92, type: "u32" },
-    frames: { offset: 96, type: "u64" },
-    polls: { offset: 104, type: "u64" },
-    parks: { offset: 112, type: "u64" },
-    touched: { offset: 120, type: "u32" },
-    frameTable: { offset: 128, type: "u32" },
-    txSegmentTable: { offset: 132, type: "u32" },
-    rxSegmentTable: { offset: 136, type: "u32" },
-    placements: { offset: 140, type: "u32" },
-    calls: { offset: 144, type: "u32" },
-    groupTable: { offset: 148, type: "u32" },
-    groupOf: { offset: 152, type: "u32" },
-    headerScratch: { offset: 156, type: "u32" },
-    trace: { offset: 160, type: "u32" },
-    traceCount: { offset: 164, type: "u32" },
+    chainId: { offset: 92, type: "u32" },
+    chainSpan: { offset: 96, type: "u32" },
+    txCursor: { offset: 100, type: "u32" },
+    rxCursor: { offset: 104, type: "u32" },
+    spanWindow: { offset: 108, type: "u32" },
+    offloaded: { offset: 112, type: "u32" },
+    groups: { offset: 116, type: "u32" },
+    spanStart: { offset: 120, type: "u64" },
+    spanLength: { offset: 128, type: "u64" },
+    frames: { offset: 136, type: "u64" },
+    polls: { offset: 144, type: "u64" },
+    parks: { offset: 152, type: "u64" },
+    touched: { offset: 160, type: "u32" },
+    padA: { offset: 184, type: "u64" },
+    frameTable: { offset: 192, type: "u32" },
+    txSegmentTable: { offset: 196, type: "u32" },
+    rxSegmentTable: { offset: 200, type: "u32" },
+    placements: { offset: 204, type: "u32" },
+    calls: { offset: 208, type: "u32" },
+    groupTable: { offset: 212, type: "u32" },
+    groupOf: { offset: 216, type: "u32" },
+    headerScratch: { offset: 220, type: "u32" },
+    headerCopies: { offset: 224, type: "u32" },
+    offloadTable: { offset: 228, type: "u32" },
+    reservedTable: { offset: 232, type: "u32" },
+    trace: { offset: 236, type: "u32" },
+    traceCount: { offset: 240, type: "u32" },
   },
 } as const;

@@ -1,0 +1,69 @@
+// What the data path does with a virtqueue, whichever of the two forms it has. `packed` is a constant wherever these are
+// used, so that what is compiled is a loop for either form and no branch between them.
+//
+// A cursor says where in the ring a chain stands: split.ts and packed.ts tell how. `cursorAfter` moves it on.
+
+import { Queue } from "../abi";
+import { advance, publishFirst, writeUsedDescriptor } from "./packed";
+import { publishUsedIndex, writeUsedElement } from "./split";
+
+/**
+ * Flags of the second half of a descriptor, and some above them: mask what is asked for.
+ * @inline
+ */
+export function flagsOf(descriptor: u64, packed: bool): u32 {
+  return packed ? <u32>(descriptor >> 48) : <u32>(descriptor >> 32);
+}
+
+/**
+ * The cursor behind a chain that takes `span` descriptors of a packed ring; in a split one each takes one avail entry.
+ * @inline
+ */
+export function cursorAfter(cursor: u32, span: u32, size: u32, packed: bool): u32 {
+  return packed ? advance(cursor, span, size) : cursor + 1;
+}
+
+/**
+ * Notes that a chain came back with `length` bytes written; the driver sees it at `publish`. `start` is where the
+ * burst began.
+ * @inline
+ */
+export function writeUsed(
+  ring: usize,
+  mask: u32,
+  cursor: u32,
+  start: u32,
+  lead: u32,
+  id: u32,
+  length: u32,
+  writable: bool,
+  packed: bool,
+): void {
+  if (packed) writeUsedDescriptor(ring, cursor, start, id, length, writable);
+  else writeUsedElement(ring, mask, cursor + lead, id, length);
+}
+
+/**
+ * Gives all chains before `cursor` back to the driver: one store for the whole burst, of at least one chain.
+ * @inline
+ */
+export function publish(queue: Queue, cursor: u32, writable: bool, packed: bool): void {
+  if (packed) publishFirst(queue, cursor, writable);
+  else publishUsedIndex(queue, cursor);
+}
+
+/**
+ * Where used elements are written: the used ring, or the one ring there is.
+ * @inline
+ */
+export function usedRing(queue: Queue, packed: bool): usize {
+  return packed ? queue.desc : queue.used;
+}
+
+/**
+ * By how much a split ring's used index is ahead of its avail index: they differ where a front-end started it so.
+ * @inline
+ */
+export function leadOf(queue: Queue, packed: bool): u32 {
+  return packed ? 0 : queue.nextUsed - queue.nextAvail;
+}
