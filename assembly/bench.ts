@@ -14,13 +14,7 @@ import { headAt } from "./virtq/split";
 export const ABI_VERSION: u32 = CORE_ABI_VERSION;
 
 /** Translates `count` addresses, u64[count] at `addresses`. Returns a sum of the offsets, so that none is left out. */
-export function translateAll(
-  workerPointer: usize,
-  portPointer: usize,
-  addresses: usize,
-  count: u32,
-  length: u32,
-): u32 {
+export function translateAll(workerPointer: usize, portPointer: usize, addresses: usize, count: u32, length: u32): u32 {
   const worker = changetype<Worker>(workerPointer);
   const regions: usize = changetype<Port>(portPointer).regions;
   let sum: u32 = 0;

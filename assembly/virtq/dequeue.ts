@@ -16,7 +16,14 @@ import {
 import { countDrop } from "../bridge/stats";
 import { gather } from "../memory/copy";
 import { ETHERNET_HEADER } from "../net/ethernet";
-import { DROP_DISABLED, DROP_TX_OVERSIZE, DROP_TX_RUNT, QUEUE_BAD_HEAD, QUEUE_CHAIN_LOOP, QUEUE_OK } from "../spec/status";
+import {
+  DROP_DISABLED,
+  DROP_TX_OVERSIZE,
+  DROP_TX_RUNT,
+  QUEUE_BAD_HEAD,
+  QUEUE_CHAIN_LOOP,
+  QUEUE_OK,
+} from "../spec/status";
 import { VIRTQ_DESC_F_INDIRECT, VIRTQ_DESC_F_NEXT, VIRTQ_DESC_F_WRITE } from "../spec/virtio";
 import { trace, TRACE_DEQUEUE, TRACE_FAULT } from "../trace";
 import { FAULT_DROP, readableChain } from "./chain";

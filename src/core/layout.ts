@@ -169,7 +169,7 @@ export const TraceEvent = {
 } as const;
 
 export const Worker = {
-  size: 244,
+  size: 248,
   fields: {
     id: { offset: 0, type: "u32" },
     transmitqs: { offset: 4, type: "u32" },
@@ -210,5 +210,6 @@ export const Worker = {
     reservedTable: { offset: 232, type: "u32" },
     trace: { offset: 236, type: "u32" },
     traceCount: { offset: 240, type: "u32" },
+    padB: { offset: 244, type: "u32" },
   },
 } as const;
