@@ -85,6 +85,7 @@ function createProgram(io: Io, perform: Perform): Command {
     .option("-p, --port <port>", "NAME=listen:PATH or NAME=connect:PATH[,mode=0660,group=kvm,queues=4]", collect)
     .option("--workers <n>", "data path threads", numberOrText)
     .option("--poll", "never sleep: lowest latency, one whole core per worker")
+    .option("--record <folder>", "write a transcript of every front-end's connection there: see ringbridge transcript")
     .addOption(new Option("--log-level <level>", "least level that is logged").choices(LOG_LEVELS).default("info"))
     .option("--log-json", "log JSON lines")
     .action((config: string | undefined, options: RunFlags) =>
@@ -125,6 +126,18 @@ function createProgram(io: Io, perform: Perform): Command {
       perform(async () => {
         const { fdbFlushCommand } = await import("./fdb.js");
         return fdbFlushCommand({ ...fdb.opts<{ json?: boolean }>(), ...options, control: control() }, io);
+      }),
+    );
+
+  program
+    .command("transcript")
+    .description("show what ringbridge run --record has written of one connection")
+    .argument("<file.jsonl>")
+    .option("--no-effects", "only the messages")
+    .action((file: string, options: { effects: boolean }) =>
+      perform(async () => {
+        const { transcriptCommand } = await import("./transcript.js");
+        return transcriptCommand({ file, ...options }, io);
       }),
     );
 
@@ -205,6 +218,7 @@ interface RunFlags {
   port?: string[];
   workers?: number | string;
   poll?: boolean;
+  record?: string;
   logLevel: string;
   logJson?: boolean;
 }

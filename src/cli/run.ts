@@ -10,6 +10,7 @@ import { diffConfig, liveConfig } from "../config/diff.js";
 import { loadConfig } from "../config/load.js";
 import { ConfigError } from "../config/problems.js";
 import type { SwitchConfig } from "../config/schema.js";
+import type { SwitchOptions } from "../switch/switch.js";
 import { type Io, UsageError } from "./io.js";
 import { packageVersion } from "../version.js";
 
@@ -22,6 +23,8 @@ export interface RunOptions {
   /** As written; the configuration's checks judge it. */
   workers?: unknown;
   poll?: boolean;
+  /** Folder for transcripts of all connections. */
+  record?: string;
   logLevel: string;
   logJson?: boolean;
   debug?: boolean;
@@ -34,11 +37,11 @@ export interface RunningSwitch extends Omit<SwitchControl, "reload"> {
 }
 
 /** Starts a switch: the real one, or one of a test. */
-export type StartSwitch = (config: SwitchConfig, log: Logger) => Promise<RunningSwitch>;
+export type StartSwitch = (config: SwitchConfig, log: Logger, options: SwitchOptions) => Promise<RunningSwitch>;
 
-const startRealSwitch: StartSwitch = async (config, log) => {
+const startRealSwitch: StartSwitch = async (config, log, options) => {
   const { Switch } = await import("../switch/switch.js");
-  return Switch.start(config, log);
+  return Switch.start(config, log, options);
 };
 
 /** Runs the command until a signal; resolves to the exit code. */
@@ -66,7 +69,7 @@ export async function runCommand(options: RunOptions, io: Io, startSwitch = star
   let server: ControlServer | undefined;
   let running: RunningSwitch | undefined;
   try {
-    const starting = startSwitch(config, log);
+    const starting = startSwitch(config, log, { record: options.record });
     // HTTP is loaded while the workers come up: the ports need not wait for it.
     const serverModule = import("../api/control-server.js");
     running = await starting;

@@ -10,6 +10,7 @@ import type { WireMessage } from "../vhost-user/message.js";
 import { closeSession, createSession, type SessionOptions, settle, step } from "../vhost-user/session.js";
 import type { SessionState } from "../vhost-user/state.js";
 import type { Port } from "./port.js";
+import type { OpenTranscript, Recording } from "./recording.js";
 
 /** Longest header or payload piece that is read at once; a longer message takes several reads. */
 const READ_BYTES = 4096;
@@ -28,6 +29,9 @@ export class Connection {
   private closing = false;
   private unsent: Uint8Array[] = [];
   private memoryTimer: NodeJS.Timeout | undefined;
+  private readonly record: OpenTranscript | undefined;
+  /** For the transcript: why the connection is over. */
+  private reason: string | undefined;
   private end: () => void = () => {};
 
   constructor(
@@ -35,9 +39,22 @@ export class Connection {
     private readonly port: Port,
     reactor: Reactor,
     options: SessionOptions,
+    recording: Recording | undefined,
   ) {
     this.state = createSession(options);
     this.peerPid = peerPid(fd);
+    this.record = recording?.begin({
+      port: port.config.name,
+      role: port.config.role,
+      pid: this.peerPid,
+      session: {
+        ...options,
+        features: this.state.offeredFeatures,
+        protocolFeatures: this.state.offeredProtocolFeatures,
+        queuePairs: this.state.queuePairs,
+      },
+    });
+    port.transcript = this.record?.transcript;
     this.ended = new Promise((resolve) => {
       this.end = resolve;
     });
@@ -50,7 +67,8 @@ export class Connection {
   }
 
   /** Ends the connection: rings stopped, memory unmapped, descriptors closed. */
-  async close(): Promise<void> {
+  async close(reason = "the switch closed the port"): Promise<void> {
+    this.reason ??= reason;
     if (!this.closing) {
       this.closing = true;
       clearTimeout(this.memoryTimer);
@@ -67,16 +85,15 @@ export class Connection {
     try {
       received = receive(this.fd, this.buffer.subarray(0, Math.min(this.framer.wanted, READ_BYTES)));
     } catch (error) {
-      // ECONNRESET and the like: the front-end has gone.
-      this.port.log.debug(`front-end lost: ${(error as Error).message}`);
-      void this.close();
+      this.lost(error as Error);
       return;
     }
     if (received === "again") return;
     if (received.bytes === 0) {
       for (const fd of received.fds) closeFd(fd);
-      if (this.framer.midMessage) this.port.fail("the front-end closed its socket in the middle of a message");
-      void this.close();
+      const where = this.framer.midMessage ? " in the middle of a message" : "";
+      if (where !== "") this.port.fail(`the front-end closed its socket${where}`);
+      void this.close(`the front-end closed its socket${where}`);
       return;
     }
     const { messages, fault } = this.framer.push(
@@ -88,7 +105,7 @@ export class Connection {
     if (fault !== undefined) {
       for (const fd of fault.fds) closeFd(fd);
       this.port.fail(`connection closed: ${fault.reason}`);
-      void this.close();
+      void this.close(fault.reason);
     }
   }
 
@@ -111,6 +128,7 @@ export class Connection {
       // An effect does not throw; this is a fault of ours, and only this port may pay for it.
       this.port.log.error({ err: error }, "internal error: the connection is closed");
       this.port.lastError = `internal error: ${(error as Error).message}`;
+      this.reason ??= this.port.lastError;
       this.closing = true;
     }
     this.busy = false;
@@ -127,13 +145,21 @@ export class Connection {
   }
 
   private async carryOut(message: WireMessage): Promise<void> {
+    const transcript = this.record?.transcript;
+    transcript?.request(message);
     let turn = step(this.state, message);
-    while (!turn.done) turn = settle(turn, await this.port.run(turn.effects));
+    while (!turn.done) {
+      const outcomes = await this.port.run(turn.effects);
+      transcript?.effects(turn.effects, outcomes);
+      turn = settle(turn, outcomes);
+    }
     this.state = turn.state;
     if (turn.fault !== undefined) {
       this.port.fail(`connection closed: ${turn.fault}`);
+      this.reason ??= turn.fault;
       this.closing = true;
     } else if (turn.reply !== null) {
+      transcript?.reply(turn.reply);
       this.reply(turn.reply);
     }
     this.expectMemory();
@@ -167,8 +193,7 @@ export class Connection {
       try {
         sent = send(this.fd, next!);
       } catch (error) {
-        this.port.log.debug(`front-end lost: ${(error as Error).message}`);
-        void this.close();
+        this.lost(error as Error);
         return;
       }
       if (sent === "again") {
@@ -182,10 +207,21 @@ export class Connection {
     this.readOn();
   }
 
+  /** ECONNRESET and the like: the front-end has gone. */
+  private lost(error: Error): void {
+    this.port.log.debug(`front-end lost: ${error.message}`);
+    void this.close(`the front-end has gone: ${error.message}`);
+  }
+
   private async finishClosing(): Promise<void> {
     clearTimeout(this.memoryTimer);
     for (const fd of this.framer.abandon()) closeFd(fd);
-    const outcomes = await this.port.run(closeSession(this.state));
+    const effects = closeSession(this.state);
+    const outcomes = await this.port.run(effects);
+    this.port.transcript = undefined;
+    this.record?.transcript.effects(effects, outcomes);
+    this.record?.transcript.closed(this.reason ?? "the switch closed the port");
+    this.record?.end();
     for (const { error } of outcomes) if (error !== undefined) this.port.log.error(`while closing: ${error}`);
     this.port.forgetAddresses();
     closeFd(this.fd);

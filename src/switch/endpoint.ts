@@ -11,6 +11,7 @@ import type { Fd } from "../vhost-user/effects.js";
 import type { SessionOptions } from "../vhost-user/session.js";
 import { Connection } from "./connection.js";
 import type { Port } from "./port.js";
+import type { Recording } from "./recording.js";
 
 /** A newcomer waits this long for the front-end before it to go; QEMU's successor may be quicker than its death. */
 const TAKEOVER_MS = 1000;
@@ -28,8 +29,14 @@ export interface Endpoint {
 }
 
 /** Starts to listen or to connect, as the port's configuration says. Throws when the socket cannot be had. */
-export function openEndpoint(port: Port, reactor: Reactor, options: SessionOptions): Endpoint {
-  return port.config.role === "listen" ? new Listener(port, reactor, options) : new Connector(port, reactor, options);
+export function openEndpoint(
+  port: Port,
+  reactor: Reactor,
+  options: SessionOptions,
+  recording: Recording | undefined,
+): Endpoint {
+  const Role = port.config.role === "listen" ? Listener : Connector;
+  return new Role(port, reactor, options, recording);
 }
 
 /** What both roles share: the one connection of the port. */
@@ -43,12 +50,13 @@ abstract class Attachment implements Endpoint {
     protected readonly port: Port,
     protected readonly reactor: Reactor,
     private readonly options: SessionOptions,
+    private readonly recording: Recording | undefined,
   ) {}
 
   abstract close(): Promise<void>;
 
   protected attach(fd: Fd): void {
-    const connection = new Connection(fd, this.port, this.reactor, this.options);
+    const connection = new Connection(fd, this.port, this.reactor, this.options, this.recording);
     this.connection = connection;
     this.connections++;
     this.since = performance.now();
@@ -73,8 +81,8 @@ class Listener extends Attachment {
   private readonly watch: Watch;
   private newcomer: { fd: Fd; timer: NodeJS.Timeout } | undefined;
 
-  constructor(port: Port, reactor: Reactor, options: SessionOptions) {
-    super(port, reactor, options);
+  constructor(port: Port, reactor: Reactor, options: SessionOptions, recording: Recording | undefined) {
+    super(port, reactor, options, recording);
     const { path, mode, gid } = port.config;
     claimSocketPath(path);
     this.fd = listenUnix(path, { mode, group: gid });
@@ -131,8 +139,8 @@ class Connector extends Attachment {
   private delayMs = RETRY_FIRST_MS;
   private lastCode: string | undefined;
 
-  constructor(port: Port, reactor: Reactor, options: SessionOptions) {
-    super(port, reactor, options);
+  constructor(port: Port, reactor: Reactor, options: SessionOptions, recording: Recording | undefined) {
+    super(port, reactor, options, recording);
     this.connect();
   }
 

@@ -9,6 +9,7 @@ import type { PortConfig } from "../config/schema.js";
 import { adoptNotifier, drain, isFull, signal } from "../sys/eventfd.js";
 import { closeFd } from "../sys/memfd.js";
 import type { Effect, EffectOutcome, Fd, MemoryRegion, RingSetup } from "../vhost-user/effects.js";
+import type { Transcript } from "../vhost-user/transcript.js";
 import type { GuestMemory, Mapping } from "./guest-memory.js";
 import type { Logger } from "pino";
 import type { WorkerPool } from "./worker-pool.js";
@@ -26,6 +27,8 @@ export class Port {
   readonly bridgePort: BridgePort;
   readonly mappings: Mapping[] = [];
   lastError: string | undefined;
+  /** Of the connection in hand, if it is recorded. */
+  transcript: Transcript | undefined;
   private readonly running = new Map<number, RunningQueue>();
   private readonly reportedBroken = new Set<number>();
 
@@ -78,9 +81,10 @@ export class Port {
     for (const [index, queue] of this.bridgePort.queues) {
       if (!queue.running || queue.status === QUEUE_OK || this.reportedBroken.has(index)) continue;
       this.reportedBroken.add(index);
+      const reason = `${queueStatusText(queue.status)} (at ${queue.statusDescriptor})`;
+      this.transcript?.broken(index, reason);
       this.fail(
-        `the guest broke queue ${index}: ${queueStatusText(queue.status)} (at ${queue.statusDescriptor}); ` +
-          "the queue is stopped until the guest's driver sets it up again",
+        `the guest broke queue ${index}: ${reason}; the queue is stopped until the guest's driver sets it up again`,
       );
     }
   }

@@ -12,11 +12,17 @@ import { Reactor } from "../sys/reactor.js";
 import { type Endpoint, openEndpoint } from "./endpoint.js";
 import { GuestMemory } from "./guest-memory.js";
 import { Port } from "./port.js";
+import { Recording } from "./recording.js";
 import { fdbStatus, portStatus, workerStatus } from "./snapshot.js";
 import { WorkerPool } from "./worker-pool.js";
 
 /** Between two looks at what nobody announces: aged addresses, rings that a guest broke. */
 const TICK_MS = 250;
+
+export interface SwitchOptions {
+  /** Folder into which every connection is recorded. */
+  record?: string;
+}
 
 interface RunningPort {
   port: Port;
@@ -28,6 +34,7 @@ export class Switch implements Omit<SwitchControl, "reload"> {
   private readonly pool: WorkerPool;
   private readonly memory: GuestMemory;
   private readonly reactor: Reactor;
+  private readonly recording: Recording | undefined;
   private readonly ports = new Map<string, RunningPort>();
   /** Ports on their way out. */
   private readonly closing = new Set<RunningPort>();
@@ -43,8 +50,8 @@ export class Switch implements Omit<SwitchControl, "reload"> {
    * Starts a switch with the ports of `config`. Throws, and leaves nothing behind, when a port's socket cannot be had:
    * the message names it and says what to do.
    */
-  static async start(config: SwitchConfig, log: Logger): Promise<Switch> {
-    const running = new Switch(config, log);
+  static async start(config: SwitchConfig, log: Logger, options: SwitchOptions = {}): Promise<Switch> {
+    const running = new Switch(config, log, options);
     try {
       for (const port of config.ports) await running.openPort(port);
     } catch (error) {
@@ -57,7 +64,9 @@ export class Switch implements Omit<SwitchControl, "reload"> {
   private constructor(
     private config: SwitchConfig,
     private readonly log: Logger,
+    options: SwitchOptions,
   ) {
+    this.recording = options.record === undefined ? undefined : new Recording(options.record, log);
     const { module, hash } = loadModule("core");
     const memory = createMemory();
     this.wasmHash = hash;
@@ -153,7 +162,7 @@ export class Switch implements Omit<SwitchControl, "reload"> {
   private async openPort(config: PortConfig): Promise<void> {
     const port = new Port(config, this.bridge, this.pool, this.memory, this.log.child({ port: config.name }));
     try {
-      const endpoint = openEndpoint(port, this.reactor, { queuePairs: config.queues });
+      const endpoint = openEndpoint(port, this.reactor, { queuePairs: config.queues }, this.recording);
       this.ports.set(config.name, { port, endpoint });
     } catch (error) {
       await port.remove();

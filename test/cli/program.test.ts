@@ -26,7 +26,7 @@ describe("help and version", () => {
     expect(await main(["--version"], io)).toBe(0);
     expect(io.out).toBe(`${VERSION}\n`);
     expect(packageVersion()).toBe(VERSION);
-    for (const command of ["run", "status", "fdb", "doctor", "demo"]) {
+    for (const command of ["run", "status", "fdb", "transcript", "doctor", "demo"]) {
       const help = new FakeIo();
       expect(await main([command, "--help"], help)).toBe(0);
       expect(help.out).toContain(`Usage: ringbridge ${command}`);

@@ -16,6 +16,7 @@ import { FakeIo } from "./fake-io.js";
 class FakeSwitch extends FakeControl {
   applied: SwitchConfig[] = [];
   stops = 0;
+  options: Parameters<StartSwitch>[2] = {};
   applyFault: Error | undefined;
   stopGate: Promise<void> = Promise.resolve();
 
@@ -51,8 +52,9 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true }));
 
-const startFake: StartSwitch = async (config) => {
+const startFake: StartSwitch = async (config, _log, options) => {
   fake = new FakeSwitch(config);
+  fake.options = options;
   return fake;
 };
 
@@ -88,9 +90,10 @@ describe("a switch that runs", () => {
 
   it("takes everything from flags", async () => {
     const port = [`a=listen:${folder}/a.sock,queues=2`];
-    const running = run({ config: undefined, port, control, workers: 3, poll: true, logLevel: "silent" });
+    const running = run({ config: undefined, port, control, workers: 3, poll: true, record: "/r", logLevel: "silent" });
     await ready();
     expect(fake?.config).toMatchObject({ workers: 3, poll: true, control, ports: [{ name: "a", queues: 2 }] });
+    expect(fake?.options).toEqual({ record: "/r" });
     io.signals.emit("SIGINT");
     expect(await running).toBe(0);
     expect(io.err).toBe("");
@@ -115,10 +118,10 @@ describe("a switch that runs", () => {
 
   it("heeds a signal that comes while it starts", async () => {
     write("");
-    const running = run({}, async (config, log) => {
+    const running = run({}, async (config, log, options) => {
       io.signals.emit("SIGTERM");
       io.signals.emit("SIGHUP");
-      return startFake(config, log);
+      return startFake(config, log, options);
     });
     expect(await running).toBe(0);
     expect(fake?.stops).toBe(1);
