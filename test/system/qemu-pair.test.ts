@@ -6,7 +6,7 @@ import { progress } from "./lib/process.js";
 import { type RunningSwitch, socketPort, startSwitch } from "./lib/switch.js";
 import { bulk, endlessStream, ping, pingUntilAnswered } from "./lib/traffic.js";
 
-/** MiB of TCP each way, a multiple of 16; emulated guests need about a minute for the default. */
+/** MiB of TCP each way, a multiple of 4; emulated guests need about a minute for the default. */
 const bulkMib = Number(process.env.RINGBRIDGE_BULK_MIB ?? 256);
 
 for (const [qemu, title] of [

@@ -7,7 +7,7 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   root: fileURLToPath(new URL("../..", import.meta.url)),
   test: {
-    include: ["test/system/**/*.test.ts"],
+    include: ["test/system/*.test.ts"],
     setupFiles: ["test/system/lib/setup.ts"],
     pool: "forks",
     fileParallelism: false,

@@ -5,6 +5,7 @@ import { Channel, type CommandResult } from "./channel.js";
 import { initramfs } from "./initramfs.js";
 import { busyboxFile, kernel, type QemuKind, qemuFiles } from "./needs.js";
 import { type Child, scratch, start, waitFor } from "./process.js";
+import { Qmp } from "./qmp.js";
 
 export interface GuestOptions {
   /** Which QEMU, see needs.ts. Debian 12's 7.2 crashes with MSI-X under TCG and gets vectors=0. */
@@ -13,13 +14,21 @@ export interface GuestOptions {
   /** eth0's hardware address and its IPv4 address with prefix length. */
   mac: string;
   address: string;
-  /** The vhost-user socket. */
-  socket: string;
+  /** The vhost-user socket. Without one the guest boots without a NIC, for plugNic to put one in. */
+  socket?: string;
   /** True: QEMU listens on the socket and starts when the switch connects; false (default): QEMU connects, and again. */
   server?: boolean;
   memoryMb?: number;
+  /** QEMU's machine: q35 (default), or pc, whose one PCI bus takes NICs of all kinds while the guest runs. */
+  machine?: "q35" | "pc";
   /** More properties of the virtio-net-pci device, such as "mrg_rxbuf=off" or "packed=on". */
   device?: readonly string[];
+  /** Programs of this machine that the guest gets, by name, such as "ethtool". */
+  programs?: readonly string[];
+  /** True: the guest speaks IPv6 too; false (default): it sends nothing by itself. */
+  ipv6?: boolean;
+  /** More arguments of QEMU. */
+  more?: readonly string[];
 }
 
 /** A command that runs on in the guest. */
@@ -35,6 +44,8 @@ export interface Guest {
   readonly mac: string;
   /** IPv4 address without prefix length. */
   readonly ip: string;
+  /** The same with it. */
+  readonly address: string;
   readonly qemu: Child;
   /** File the guest's console is written to. */
   readonly console: string;
@@ -48,19 +59,30 @@ export interface Guest {
   job(command: string): Promise<Job>;
   /** Reboots at once, as a crash would (no clean shutdown of the driver), and waits until the guest is back. */
   reboot(limitMs?: number): Promise<void>;
+  /** QEMU's monitor. */
+  qmp(): Promise<Qmp>;
   /** SIGKILL to QEMU. */
   kill(): Promise<void>;
 }
 
 const kernelWords = [
   "console=ttyS0 quiet loglevel=4 panic=-1 tsc=reliable no_timer_check mitigations=off random.trust_cpu=on",
-  // Without IPv6 a guest sends nothing by itself, so the tests can count frames.
-  "ipv6.disable=1 rcupdate.rcu_expedited=1 noreplace-smp nokaslr",
+  "rcupdate.rcu_expedited=1 noreplace-smp nokaslr",
 ].join(" ");
 
 /** Starts QEMU; the guest is there when `booted` says so. */
 export async function startGuest(options: GuestOptions): Promise<Guest> {
-  const { name, mac, address, socket, server = false, memoryMb = 160, device = [] } = options;
+  const {
+    name,
+    mac,
+    address,
+    socket,
+    server = false,
+    memoryMb = 160,
+    machine = "q35",
+    device = [],
+    more = [],
+  } = options;
   const program = qemuFiles[options.qemu];
   if (program === undefined || kernel === undefined || busyboxFile === undefined) {
     throw new Error(`guest ${name}: QEMU ${options.qemu} or a guest kernel is missing; see describeNeeding`);
@@ -70,29 +92,42 @@ export async function startGuest(options: GuestOptions): Promise<Guest> {
   const vectors = options.qemu === "7.2" ? ["vectors=0"] : [];
   const consoleFile = join(scratch, `${name}-console.log`);
   const channelPath = join(scratch, `${name}-channel.sock`);
-  if (existsSync(channelPath)) unlinkSync(channelPath);
+  const monitorPath = join(scratch, `${name}-monitor.sock`);
+  for (const path of [channelPath, monitorPath]) if (existsSync(path)) unlinkSync(path);
+  // Without IPv6 a guest sends nothing by itself, so the tests can count frames.
+  const words = [kernelWords, ...(options.ipv6 === true ? [] : ["ipv6.disable=1"])];
+  const nic =
+    socket === undefined
+      ? []
+      : [
+          ...["-chardev", `socket,id=net,path=${socket},${server ? "server=on" : again}`],
+          ...["-netdev", "vhost-user,id=net,chardev=net"],
+          ...["-device", ["virtio-net-pci,netdev=net,id=net0,romfile=", `mac=${mac}`, ...vectors, ...device].join(",")],
+        ];
 
   const channel = await Channel.open(name, channelPath);
   const qemu = start(name, program, [
     ...["-nodefaults", "-no-user-config", "-display", "none", "-smp", "1", "-m", `${memoryMb}M`],
     ...["-object", `memory-backend-memfd,id=m,size=${memoryMb}M,share=on`],
-    ...["-machine", "q35,accel=tcg,memory-backend=m,usb=off,vmport=off"],
-    ...["-kernel", kernel.image, "-initrd", initramfs(kernel, busyboxFile)],
-    ...["-append", `${kernelWords} rb.address=${address}`],
+    ...["-machine", `${machine},accel=tcg,memory-backend=m,usb=off,vmport=off`],
+    ...["-kernel", kernel.image, "-initrd", initramfs(kernel, busyboxFile, options.programs)],
+    ...["-append", [...words, ...(socket === undefined ? [] : [`rb.address=${address}`])].join(" ")],
     ...["-chardev", `file,id=console,path=${consoleFile},append=on`, "-serial", "chardev:console"],
     ...["-device", "virtio-serial-pci,max_ports=2", "-chardev", `socket,id=channel,path=${channelPath}`],
     ...["-device", "virtserialport,chardev=channel,nr=1"],
-    ...["-chardev", `socket,id=net,path=${socket},${server ? "server=on" : again}`],
-    ...["-netdev", "vhost-user,id=net,chardev=net"],
-    ...["-device", ["virtio-net-pci,netdev=net,romfile=", `mac=${mac}`, ...vectors, ...device].join(",")],
+    ...["-qmp", `unix:${monitorPath},server=on,wait=off`],
+    ...nic,
+    ...more,
   ]);
 
   channel.needed = [qemu];
+  let monitor: Promise<Qmp> | undefined;
 
   return {
     name,
     mac,
     ip: address.split("/")[0]!,
+    address,
     qemu,
     console: consoleFile,
     booted: (limitMs) => channel.booted(limitMs),
@@ -124,6 +159,7 @@ export async function startGuest(options: GuestOptions): Promise<Guest> {
       channel.send("reboot 10 echo b >/proc/sysrq-trigger");
       await channel.booted(limitMs, boots + 1);
     },
+    qmp: () => (monitor ??= Qmp.open(qemu, monitorPath)),
     kill: () => qemu.end("SIGKILL"),
   };
 }

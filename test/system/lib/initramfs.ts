@@ -5,7 +5,7 @@ import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { gzipSync } from "node:zlib";
-import { cacheFolder, type Kernel } from "./needs.js";
+import { cacheFolder, type Kernel, programOnPath } from "./needs.js";
 
 /** Loaded in this order, each after what it depends on; a module that is built into the kernel is left out. */
 const moduleNames = ["virtio_pci", "virtio_console", "virtio_net"];
@@ -28,10 +28,12 @@ for word in $(cat /proc/cmdline); do
   case $word in rb.address=*) address=\${word#rb.address=} ;; esac
 done
 ip link set lo up
-i=0
-while [ ! -e /sys/class/net/eth0 ] && [ $i -lt 100 ]; do usleep 50000; i=$((i + 1)); done
-ip address add $address dev eth0
-ip link set eth0 up
+if [ -n "$address" ]; then
+  i=0
+  while [ ! -e /sys/class/net/eth0 ] && [ $i -lt 100 ]; do usleep 50000; i=$((i + 1)); done
+  ip address add $address dev eth0
+  ip link set eth0 up
+fi
 exec 3<>/dev/vport0p1
 echo "@@ready $(cat /proc/sys/kernel/random/boot_id)" >&3
 while read -r id seconds command <&3; do
@@ -99,17 +101,34 @@ function moduleBytes(file: string): Buffer {
   return tool === undefined ? readFileSync(file) : execFileSync(tool, ["-dc", file], { maxBuffer: 1 << 26 });
 }
 
-/** Path of the image for this kernel, built when it is not in the cache yet. */
-export function initramfs(kernel: Kernel, busybox: string): string {
+/** The folders that lead to a file, outermost first, as an archive names them. */
+function foldersOf(path: string): string[] {
+  const parts = path.split("/").slice(1, -1);
+  return parts.map((_, index) => parts.slice(0, index + 1).join("/"));
+}
+
+/** A program of this machine and the libraries it is linked to, as the dynamic linker names them. */
+function programFiles(name: string): string[] {
+  const file = programOnPath(name);
+  if (file === undefined) throw new Error(`${name} is not installed: install it with tools/system-packages.sh`);
+  const linked = execFileSync("ldd", [file], { encoding: "utf8" });
+  return [file, ...[...linked.matchAll(/(\/\S+) \(0x/g)].map(([, library]) => library!)];
+}
+
+/** Path of the image for this kernel with these `programs` of the machine, built when it is not in the cache yet. */
+export function initramfs(kernel: Kernel, busybox: string, programs: readonly string[] = []): string {
+  const extra = [...new Set(programs.flatMap(programFiles))].sort();
+  const extraFolders = new Set(extra.flatMap((path) => foldersOf(path)));
   const modules = moduleFiles(kernel);
   const folder = (path: string): Entry => ({ path, mode: 0o040755, data: Buffer.of() });
   const file = (path: string, mode: number, data: Buffer): Entry => ({ path, mode: 0o100000 | mode, data });
   const name = (path: string) => basename(path).replace(/\.ko.*/, ".ko");
   const archive = cpio([
-    ...["bin", "dev", "modules"].map(folder),
+    ...[...new Set(["bin", "dev", "modules", ...extraFolders])].map(folder),
     file("init", 0o755, Buffer.from(init)),
     file("bin/busybox", 0o755, readFileSync(busybox)),
     file("modules/order", 0o644, Buffer.from(modules.map(name).join("\n"))),
+    ...extra.map((path) => file(path.slice(1), 0o755, readFileSync(path))),
     ...modules.map((path) => file(`modules/${name(path)}`, 0o644, moduleBytes(path))),
   ]);
   const hash = createHash("sha256").update(archive).digest("hex").slice(0, 16);

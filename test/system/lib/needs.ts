@@ -24,7 +24,8 @@ export interface Kernel {
   modules: string;
 }
 
-function programOnPath(name: string): string | undefined {
+/** Where a program is: on the PATH or among the administrator's. */
+export function programOnPath(name: string): string | undefined {
   for (const folder of (process.env.PATH ?? "").split(":").concat("/usr/sbin", "/sbin")) {
     const file = join(folder, name);
     try {
@@ -80,6 +81,9 @@ const missing = {
   qemu: () => (qemuFiles[anyQemu] === undefined ? missingOldQemu() : missingGuest()),
   testpmd: () => (testpmdFile === undefined ? `dpdk-testpmd is not installed: ${howTo}` : undefined),
   libvirt: missingLibvirt,
+  // What the guests measure with, and who judges what they captured.
+  "guest-tools": () => missingPrograms(["ethtool", "tcpdump", "iperf3"]),
+  tshark: () => missingPrograms(["tshark"]),
   switch: () => (existsSync(cliFile) ? undefined : `${cliFile} is not built: run npm run build`),
 } satisfies Record<string, () => string | undefined>;
 
@@ -89,6 +93,11 @@ export type Need = keyof typeof missing;
 function missingGuest(): string | undefined {
   if (kernel === undefined) return `no guest kernel in /boot with modules in /lib/modules: ${howTo}`;
   return busyboxFile === undefined ? `busybox-static is not installed: ${howTo}` : undefined;
+}
+
+function missingPrograms(names: readonly string[]): string | undefined {
+  const gone = names.filter((name) => programOnPath(name) === undefined);
+  return gone.length === 0 ? undefined : `${gone.join(", ")} not installed: ${howTo}`;
 }
 
 function missingOldQemu(): string {

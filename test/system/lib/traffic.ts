@@ -1,15 +1,16 @@
 // What the tests let guests send, and how they count what arrived.
 import type { Guest, Job } from "./guest.js";
 
-/** How many replies came to `count` pings; `interval` in seconds. The guest waits up to 10 s for the last ones. */
+/** How many replies came to `count` pings of so many `bytes`; `interval` in seconds. The guest waits up to 10 s for the last ones. */
 export async function ping(
   from: Pick<Guest, "run">,
   to: Pick<Guest, "ip">,
   count: number,
   interval = 0.05,
+  bytes = 56,
 ): Promise<number> {
   const limitMs = (count * interval + 30) * 1000;
-  return repliesIn((await from.run(pingCommand(to.ip, count, interval), limitMs)).output);
+  return repliesIn((await from.run(pingCommand(to.ip, count, interval, bytes), limitMs)).output);
 }
 
 /** The same pings in the background; repliesIn tells from the job's output how many were answered. */
@@ -23,8 +24,8 @@ export function repliesIn(output: string): number {
   return Number(received);
 }
 
-function pingCommand(ip: string, count: number, interval: number): string {
-  return `ping -q -c ${count} -i ${interval} ${ip}`;
+function pingCommand(ip: string, count: number, interval: number, bytes = 56): string {
+  return `ping -q -c ${count} -i ${interval} -s ${bytes} ${ip}`;
 }
 
 /** Waits until a ping is answered: for the time after something was taken away and put back. */
@@ -32,7 +33,7 @@ export async function pingUntilAnswered(from: Guest, to: Guest, limitMs = 60_000
   await from.must(`until ping -q -c 1 -w 1 ${to.ip}; do :; done`, limitMs);
 }
 
-const blockMib = 16;
+const blockMib = 4;
 const bulkPort = 5001;
 // A stream of random blocks, so that a lost, doubled or reordered piece changes the hash. One block is made once and
 // sent over and over: making random bytes would take an emulated guest longer than sending them.
@@ -41,7 +42,7 @@ const stream = (mib: number) => `for i in $(seq ${mib / blockMib}); do cat /tmp/
 // nc ends when its input does, so the receiver's must stay open until the sender has said all: a pipe nobody closes.
 const receive = (into: string) => `[ -p /tmp/open ] || mkfifo /tmp/open; nc -l -p ${bulkPort} <>/tmp/open | ${into}`;
 
-/** SHA-256 of a TCP stream of `mib` MiB (a multiple of 16) as sent and as received. */
+/** SHA-256 of a TCP stream of `mib` MiB (a multiple of 4) as sent and as received. */
 export async function bulk(from: Guest, to: Guest, mib: number): Promise<{ sent: string; received: string }> {
   const limitMs = 60_000 + mib * 2000;
   await from.must(makeBlock);
