@@ -27,6 +27,14 @@ export interface RingSetup {
   nextAvail: number;
 }
 
+/** Where a front-end wants to be told of pages that were written: one bit for each 4 KiB of guest memory. */
+export interface DirtyLog {
+  fd: Fd;
+  /** Bytes of the log, and where they begin in the file. */
+  size: bigint;
+  offset: bigint;
+}
+
 export type Effect =
   /** Negotiated virtio features: the switch derives header size, mergeable buffers, event idx. No ring runs. */
   | { kind: "setFeatures"; features: bigint }
@@ -44,6 +52,15 @@ export type Effect =
   | { kind: "setCall"; index: number; call: Fd | null }
   /** Swap the kick descriptor of a running ring. */
   | { kind: "setKick"; index: number; kick: Fd | null }
+  /** Use this dirty log from now on, or none; when the effect is done the one before is no longer written to. */
+  | { kind: "setLog"; log: DirtyLog | null }
+  /** VHOST_F_LOG_ALL was set or cleared; running rings go on. When the effect is done all writes are marked, or none. */
+  | { kind: "setLogging"; enabled: boolean }
+  /** Begin to write the port's state to a descriptor (save), or to read it (load). No ring runs. */
+  | { kind: "transferState"; direction: "save" | "load"; fd: Fd }
+  /** Wait for the transfer's end; its outcome is how it went. */
+  | { kind: "finishTransfer" }
+  | { kind: "abortTransfer" }
   /** Close descriptors that nothing uses any more. */
   | { kind: "close"; fds: Fd[] }
   /** Something an operator should read, once. */

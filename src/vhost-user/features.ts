@@ -6,10 +6,12 @@ import * as virtio from "../../assembly/spec/virtio.js";
 
 /** Protocol feature bit numbers (VHOST_USER_PROTOCOL_F_*) that this code refers to. */
 export const PROTOCOL_F_MQ = 0;
+export const PROTOCOL_F_LOG_SHMFD = 1;
 export const PROTOCOL_F_REPLY_ACK = 3;
 export const PROTOCOL_F_RESET_DEVICE = 13;
 export const PROTOCOL_F_CONFIGURE_MEM_SLOTS = 15;
 export const PROTOCOL_F_STATUS = 16;
+export const PROTOCOL_F_DEVICE_STATE = 19;
 
 /** The whole set of virtio feature names by bit number, for net devices; bits without a name print as a number. */
 export const FEATURE_NAMES: Readonly<Record<number, string>> = {

@@ -2,9 +2,15 @@
 // request is refused; a refused request changes nothing. Carrying a plan out is session.ts's business.
 
 import { MEMORY_HANDLERS } from "./handlers/memory.js";
+import { MIGRATION_HANDLERS } from "./handlers/migration.js";
 import { NEGOTIATION_HANDLERS } from "./handlers/negotiation.js";
 import { RING_HANDLERS } from "./handlers/rings.js";
 import type { Handlers } from "./plan.js";
 
 /** One for each request that is marked as supported in MESSAGES. */
-export const HANDLERS: Handlers = { ...NEGOTIATION_HANDLERS, ...MEMORY_HANDLERS, ...RING_HANDLERS };
+export const HANDLERS: Handlers = {
+  ...NEGOTIATION_HANDLERS,
+  ...MEMORY_HANDLERS,
+  ...RING_HANDLERS,
+  ...MIGRATION_HANDLERS,
+};

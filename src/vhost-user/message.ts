@@ -39,6 +39,8 @@ export type PayloadKind =
   | "memTable"
   | "memRegion"
   | "config"
+  | "log"
+  | "deviceState"
   /** Not decoded: the message is not supported. */
   | "opaque";
 
@@ -72,7 +74,7 @@ const ROWS = {
   SET_OWNER: [3, "none", "none", "ack"],
   RESET_OWNER: [4, "none", "none", "ack"],
   SET_MEM_TABLE: [5, "memTable", "perRegion", "ack"],
-  SET_LOG_BASE: [6, "opaque", "one", "u64", "unsupported"],
+  SET_LOG_BASE: [6, "log", "optional", "u64"],
   SET_LOG_FD: [7, "none", "one", "ack"],
   SET_VRING_NUM: [8, "vringState", "none", "ack"],
   SET_VRING_ADDR: [9, "vringAddr", "none", "ack"],
@@ -108,8 +110,8 @@ const ROWS = {
   SET_STATUS: [39, "u64", "none", "ack"],
   GET_STATUS: [40, "none", "none", "u64"],
   GET_SHARED_OBJECT: [41, "opaque", "none", "other", "unsupported"],
-  SET_DEVICE_STATE_FD: [42, "opaque", "one", "other", "unsupported"],
-  CHECK_DEVICE_STATE: [43, "opaque", "none", "u64", "unsupported"],
+  SET_DEVICE_STATE_FD: [42, "deviceState", "optional", "u64"],
+  CHECK_DEVICE_STATE: [43, "none", "none", "u64"],
   GET_SHMEM_CONFIG: [44, "opaque", "none", "other", "unsupported"],
   GET_VRING_BASE_SKIP_DRAIN: [45, "opaque", "none", "vringState", "unsupported"],
 } as const satisfies Record<string, Row>;
@@ -158,7 +160,10 @@ export type Payload =
   | { kind: "vringFd"; index: number; noFd: boolean; reserved: bigint }
   | { kind: "memTable"; regions: MemoryRegion[] }
   | { kind: "memRegion"; region: MemoryRegion }
-  | { kind: "config"; offset: number; flags: number; data: Uint8Array };
+  | { kind: "config"; offset: number; flags: number; data: Uint8Array }
+  /** The dirty log in the file that comes with it, in bytes. */
+  | { kind: "log"; mmapSize: bigint; mmapOffset: bigint }
+  | { kind: "deviceState"; direction: number; phase: number };
 
 /** The payload with this kind. */
 export type PayloadOf<K extends Payload["kind"]> = Extract<Payload, { kind: K }>;
@@ -180,12 +185,17 @@ const FIXED_SIZE: Partial<Record<PayloadKind, number>> = {
   vringAddr: 40,
   vringFd: 8,
   memRegion: 40,
+  log: 16,
+  deviceState: 8,
 };
 
 /** Decode the bytes after the header as the given kind, or say why they are not one. */
 export function decodePayload(kind: Exclude<PayloadKind, "opaque">, bytes: Uint8Array): Payload | BadPayload {
   const want = FIXED_SIZE[kind];
-  if (want !== undefined && bytes.length !== want) return wrongSize(bytes.length, `${want}`);
+  if (want !== undefined && bytes.length !== want) {
+    if (kind === "log" && bytes.length === 8) return logWithoutFile();
+    return wrongSize(bytes.length, `${want}`);
+  }
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   switch (kind) {
     case "none":
@@ -215,7 +225,18 @@ export function decodePayload(kind: Exclude<PayloadKind, "opaque">, bytes: Uint8
       return decodeMemTable(view);
     case "config":
       return decodeConfig(view, bytes);
+    case "log":
+      return { kind, mmapSize: view.getBigUint64(0, true), mmapOffset: view.getBigUint64(8, true) };
+    case "deviceState":
+      return { kind, direction: view.getUint32(0, true), phase: view.getUint32(4, true) };
   }
+}
+
+/** SET_LOG_BASE of a front-end that has not negotiated LOG_SHMFD: a u64. */
+function logWithoutFile(): BadPayload {
+  const reason =
+    "it gives an address of the front-end's own memory; a log is shared with VHOST_USER_PROTOCOL_F_LOG_SHMFD";
+  return { kind: "bad", reason, closes: false };
 }
 
 function wrongSize(have: number, want: string): BadPayload {
@@ -296,6 +317,14 @@ export function encodePayload(payload: Payload): Uint8Array {
       view.setUint32(4, payload.data.length, true);
       view.setUint32(8, payload.flags, true);
       bytes.set(payload.data, CONFIG_HEADER_SIZE);
+      break;
+    case "log":
+      view.setBigUint64(0, payload.mmapSize, true);
+      view.setBigUint64(8, payload.mmapOffset, true);
+      break;
+    case "deviceState":
+      view.setUint32(0, payload.direction, true);
+      view.setUint32(4, payload.phase, true);
       break;
   }
   return bytes;

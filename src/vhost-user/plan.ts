@@ -27,6 +27,10 @@ export interface Plan {
 /** Why a request is refused: the end of a sentence for the operator. */
 export interface Refusal {
   refused: string;
+  /** What must be remembered of it. */
+  commit?: (state: SessionState) => SessionState;
+  /** For a request with a reply of its own, for which the front-end waits. */
+  reply?: (state: SessionState) => Payload;
 }
 
 /** A handler is given the descriptors the message may have; their number has been checked. */

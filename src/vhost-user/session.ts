@@ -78,6 +78,8 @@ export function createSession(options: SessionOptions = {}): SessionState {
     regions: [],
     rings: {},
     enabledByDefault: false,
+    log: "none",
+    transfer: "none",
     logged: [],
   };
 }
@@ -99,7 +101,8 @@ export function step(state: SessionState, message: WireMessage): Turn {
   const plan = planFor(state, spec, payload, message.fds);
   if ("refused" in plan) {
     const featuresRefused = spec.name === "SET_FEATURES" || state.featuresRefused;
-    return finish({ ...state, featuresRefused }, context, { error: `${context.label} refused: ${plan.refused}` });
+    const next = { ...(plan.commit?.(state) ?? state), featuresRefused };
+    return finish(next, context, { error: `${context.label} refused: ${plan.refused}`, reply: plan.reply });
   }
   return stopRings(state, context, plan);
 }
@@ -118,6 +121,8 @@ export function settle(turn: Pending, outcomes: readonly EffectOutcome[]): Turn 
 /** The connection has ended: what the switch must do, in order, to be rid of it. */
 export function closeSession(state: SessionState): Effect[] {
   const effects: Effect[] = ringsWhere(state, (ring) => ring.running).map((index) => ({ kind: "stopQueue", index }));
+  if (state.transfer === "running") effects.push({ kind: "abortTransfer" });
+  if (state.log !== "none") effects.push({ kind: "setLog", log: null });
   if (state.regions.length > 0) effects.push({ kind: "setMemory", regions: [], fds: [] });
   const fds = ownedFds(state);
   if (fds.length > 0) effects.push({ kind: "close", fds });
@@ -200,7 +205,8 @@ function change(state: SessionState, context: Context, plan: Plan): Turn {
 /** Descriptors that are no longer the session's once the effect has been run, well or not. */
 function handedOver(effect: Effect): Fd[] {
   if (effect.kind === "setMemory") return effect.fds;
-  if (effect.kind === "addRegion") return [effect.fd];
+  if (effect.kind === "addRegion" || effect.kind === "transferState") return [effect.fd];
+  if (effect.kind === "setLog") return effect.log === null ? [] : [effect.log.fd];
   return [];
 }
 

@@ -50,6 +50,11 @@ export interface SessionState {
   readonly rings: Readonly<Record<number, Readonly<Ring>>>;
   /** A ring nobody has spoken of is enabled: SET_FEATURES came without VHOST_USER_F_PROTOCOL_FEATURES. */
   readonly enabledByDefault: boolean;
+  /** The dirty log of SET_LOG_BASE. refused: the last one could not be had, so no writes can be tracked. */
+  readonly log: "none" | "mapped" | "refused";
+  /** running: SET_DEVICE_STATE_FD came and CHECK_DEVICE_STATE has not. failed: what the last of them found. */
+  readonly transfer: "none" | "running" | "failed";
+  /** What has been written to the operator's log. */
   readonly logged: readonly string[];
 }
 

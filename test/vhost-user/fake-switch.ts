@@ -30,6 +30,7 @@ export interface Answer {
 }
 
 export const REPLY_ACK_ON = 1n << 3n;
+const LOG_ALL = 1n << 26n;
 
 export class FakeSwitch {
   state: SessionState;
@@ -37,6 +38,8 @@ export class FakeSwitch {
   readonly running = new Map<number, RunningRing>();
   regions: MemoryRegion[] = [];
   features: bigint | null = null;
+  log: { size: bigint; offset: bigint } | null = null;
+  transferring = false;
   /** Effect kinds that fail, with the reason. */
   readonly failing = new Map<Effect["kind"], string>();
   /** How far each ring gets between start and stop. */
@@ -136,6 +139,10 @@ export class FakeSwitch {
     equal([...this.open].sort(), ownedFds(this.state).sort(), "open descriptors and those of the session");
     const running = ringsWhere(this.state, (ring) => ring.running);
     equal([...this.running.keys()].sort(), running.map(Number).sort(), "running rings");
+    const { features, transfer } = this.state;
+    // What the session believes about logging is so.
+    if (features !== null) must(features === this.features, `features ${features} and ${this.features}`);
+    must((transfer === "running") === this.transferring, "a transfer");
     equal(this.regions.map(key), this.state.regions.map(key), "memory regions");
   }
 
@@ -194,6 +201,24 @@ export class FakeSwitch {
         must(effect.kick === null || this.open.has(effect.kick), "kick descriptor is closed");
         if (failed) this.#ring(effect);
         else this.#ring(effect).kick = effect.kick;
+        break;
+      case "setLog":
+        if (effect.log !== null) this.#closeFd(effect.log.fd);
+        if (!failed) this.log = effect.log === null ? null : { size: effect.log.size, offset: effect.log.offset };
+        break;
+      case "setLogging":
+        must(this.features !== null, "setLogging before there are features");
+        if (!failed) this.features = (this.features! & ~LOG_ALL) | (effect.enabled ? LOG_ALL : 0n);
+        break;
+      case "transferState":
+        must(this.running.size === 0, "transferState while a ring runs");
+        this.#closeFd(effect.fd);
+        this.transferring = !failed;
+        break;
+      case "finishTransfer":
+      case "abortTransfer":
+        must(this.transferring, `${effect.kind} without a transfer`);
+        this.transferring = false;
         break;
       case "close":
         for (const fd of effect.fds) this.#closeFd(fd);

@@ -12,7 +12,7 @@ import {
   type MessageName,
   type Payload,
 } from "../../src/vhost-user/message.js";
-import { DEFAULT_FEATURES } from "../../src/vhost-user/features.js";
+import { DEFAULT_FEATURES, DEFAULT_PROTOCOL_FEATURES } from "../../src/vhost-user/features.js";
 import { FakeSwitch } from "./fake-switch.js";
 import { memTable, negotiate, region, ringAddresses, u64, vring, vringAddr, vringFd } from "./requests.js";
 
@@ -26,6 +26,12 @@ interface Said {
 
 const MIB = 1n << 20n;
 const RING_PACKED = 1n << 34n;
+const LOG_ALL = 1n << 26n;
+const LOG_SHMFD = 2n;
+const OFFERED = {
+  features: DEFAULT_FEATURES | RING_PACKED | LOG_ALL,
+  protocolFeatures: DEFAULT_PROTOCOL_FEATURES | LOG_SHMFD | (1n << 19n),
+};
 const wild64 = fc.oneof(
   fc.bigInt({ min: 0n, max: (1n << 64n) - 1n }),
   fc.constantFrom(0n, 1n, (1n << 63n) - 1n, 1n << 63n, (1n << 64n) - 1n),
@@ -47,7 +53,10 @@ const someRegion = fc.oneof(
   },
 );
 const features = fc.oneof(
-  { weight: 6, arbitrary: fc.constantFrom(0n, 1n << 30n, 1n << 32n, (1n << 30n) | (1n << 15n), 5n << 32n) },
+  {
+    weight: 6,
+    arbitrary: fc.constantFrom(0n, 1n << 30n, LOG_ALL | (1n << 30n), 1n << 32n, (1n << 30n) | (1n << 15n), 5n << 32n),
+  },
   { weight: 1, arbitrary: wild64 },
 );
 
@@ -67,7 +76,7 @@ const address = fc.oneof(
 );
 const payloadOf: Partial<Record<MessageName, fc.Arbitrary<Payload>>> = {
   SET_FEATURES: features.map(u64),
-  SET_PROTOCOL_FEATURES: fc.constantFrom(8n, 0x1a009n, 1n << 60n).map(u64),
+  SET_PROTOCOL_FEATURES: fc.constantFrom(8n, 0x1a009n, 0x9a00bn, 1n << 60n).map(u64),
   SET_STATUS: fc.constantFrom(0n, 11n, 15n, 256n).map(u64),
   SET_MEM_TABLE: fc.array(someRegion, { maxLength: 3 }).map((list) => memTable(...list)),
   ADD_MEM_REG: someRegion.map((r) => ({ kind: "memRegion", region: r })),
@@ -80,6 +89,15 @@ const payloadOf: Partial<Record<MessageName, fc.Arbitrary<Payload>>> = {
   SET_VRING_KICK: fdPayload,
   SET_VRING_CALL: fdPayload,
   SET_VRING_ERR: fdPayload,
+  SET_LOG_BASE: fc
+    .record({
+      mmapSize: fc.oneof(fc.constantFrom(0n, 64n, 4096n), wild64),
+      mmapOffset: fc.oneof(fc.constant(0n), wild64),
+    })
+    .map((log) => ({ kind: "log", ...log })),
+  SET_DEVICE_STATE_FD: fc
+    .record({ direction: fc.nat({ max: 2 }), phase: fc.nat({ max: 1 }) })
+    .map((transfer) => ({ kind: "deviceState", ...transfer })),
   GET_CONFIG: fc.constant<Payload>({ kind: "config", offset: 0, flags: 0, data: new Uint8Array(8) }),
 };
 const names = Object.values(MESSAGES)
@@ -91,7 +109,7 @@ function fdsFor(payload: Payload, name: MessageName, wild: number): number {
   if (wild < 9) return wild;
   if (payload.kind === "memTable") return payload.regions.length;
   if (payload.kind === "vringFd") return payload.noFd ? 0 : 1;
-  return name === "ADD_MEM_REG" ? 1 : 0;
+  return MESSAGES[name].fds === "one" || payload.kind === "log" || payload.kind === "deviceState" ? 1 : 0;
 }
 
 const weighted: MessageName[] = [
@@ -119,6 +137,10 @@ const said: fc.Arbitrary<Said> = fc.constantFrom(...weighted).chain((name) =>
             "setCall",
             "setKick",
             "setEnabled",
+            "setLog",
+            "setLogging",
+            "transferState",
+            "finishTransfer",
           ),
         },
       ),
@@ -150,7 +172,7 @@ test("M31, M42: no sequence of messages breaks a rule of the boundary, and closi
   const starts = [0, 0];
   fc.assert(
     fc.property(conversation, (sequence) => {
-      const sw = new FakeSwitch({ features: DEFAULT_FEATURES | RING_PACKED });
+      const sw = new FakeSwitch(OFFERED);
       negotiate(sw);
       for (const { name, payload, fds, needReply, failing } of sequence) {
         sw.failing.clear();
@@ -161,13 +183,15 @@ test("M31, M42: no sequence of messages breaks a rule of the boundary, and closi
           expect(failing).toBe("stopQueue");
           break;
         }
-        const ownReply = MESSAGES[name].reply !== "ack";
+        const ownReply =
+          MESSAGES[name].reply !== "ack" && (name !== "SET_LOG_BASE" || (sw.state.protocolFeatures & LOG_SHMFD) !== 0n);
         const acks = (sw.state.protocolFeatures & 8n) !== 0n;
         expect(answer.reply !== null).toBe(ownReply || (needReply && acks));
       }
       sw.failing.clear();
       sw.close();
       expect([sw.open.size, sw.running.size, sw.regions.length]).toEqual([0, 0, 0]);
+      expect([sw.log, sw.transferring]).toEqual([null, false]);
     }),
     { numRuns: 400 },
   );
@@ -183,7 +207,7 @@ test("M25, M26: any request number with any payload bytes has an outcome and los
       fc.uint8Array({ maxLength: 300 }),
       fc.nat({ max: 8 }),
       (request, payload, count) => {
-        const sw = new FakeSwitch();
+        const sw = new FakeSwitch(OFFERED);
         negotiate(sw);
         sw.sendRaw(request, payload, sw.fds(count));
         sw.close();
@@ -197,8 +221,7 @@ test("M25, M26: any request number with any payload bytes has an outcome and los
 test("the same message on the same state gives the same answer: a session keeps nothing outside its state", () => {
   fc.assert(
     fc.property(conversation, (sequence) => {
-      const offered = { features: DEFAULT_FEATURES | RING_PACKED };
-      const [a, b] = [new FakeSwitch(offered), new FakeSwitch(offered)];
+      const [a, b] = [new FakeSwitch(OFFERED), new FakeSwitch(OFFERED)];
       for (const { name, payload, fds, needReply } of sequence) {
         const bytes = encodeMessage(MESSAGES[name].number, needReply ? 8 : 0, payload);
         expect(bytes.length).toBe(12 + encodePayload(payload).length);

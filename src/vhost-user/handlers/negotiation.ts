@@ -1,11 +1,17 @@
 // Features, device status and reset.
 
-import { VHOST_USER_F_PROTOCOL_FEATURES, VIRTIO_F_RING_PACKED } from "../../../assembly/spec/virtio.js";
-import { hasBit } from "../../core/feature-bits.js";
+import {
+  VHOST_F_LOG_ALL,
+  VHOST_USER_F_PROTOCOL_FEATURES,
+  VIRTIO_F_RING_PACKED,
+} from "../../../assembly/spec/virtio.js";
+import { bits, hasBit } from "../../core/feature-bits.js";
 import { featureNames, protocolFeatureNames } from "../features.js";
 import { answer, type Handlers, type Plan, refuse } from "../plan.js";
+import { loggingProblem } from "./migration.js";
 import { isPacked, type Ring, ringAt, ringsWhere, type SessionState, withEveryRing } from "../state.js";
 
+const LOG_ALL = bits(VHOST_F_LOG_ALL);
 const STATUS_FEATURES_OK = 8;
 const STATUS_MAX = 0xff;
 
@@ -17,10 +23,9 @@ export const NEGOTIATION_HANDLERS: Handlers = {
   // The CONFIG protocol feature is not offered; an empty payload is the specification's "no".
   GET_CONFIG: () => ({ reply: () => ({ kind: "none" }) }),
   // There is nothing to do at the start of a session, nor when an old front-end says RESET_OWNER, which the
-  // specification recommends to ignore. There is no dirty log to signal through SET_LOG_FD.
+  // specification recommends to ignore.
   SET_OWNER: () => ({}),
   RESET_OWNER: () => ({}),
-  SET_LOG_FD: () => ({}),
 
   SET_FEATURES: (state, { value }) => {
     const unknown = value & ~state.offeredFeatures;
@@ -32,6 +37,9 @@ export const NEGOTIATION_HANDLERS: Handlers = {
         `queue ${running[0]} runs: its ring can not become ${isPacked(state) ? "a split" : "a packed"} one`,
       );
     }
+    const logAll = hasBit(value, VHOST_F_LOG_ALL);
+    const problem = logAll ? loggingProblem(state) : undefined;
+    if (problem !== undefined) return refuse(problem);
     const enableAll = !hasBit(value, VHOST_USER_F_PROTOCOL_FEATURES);
     const commit = (s: SessionState): SessionState => {
       const next = { ...s, features: value, featuresRefused: false, enabledByDefault: enableAll };
@@ -40,6 +48,10 @@ export const NEGOTIATION_HANDLERS: Handlers = {
     const enables = enableAll && running.some((i) => !ringAt(state, i).enabled);
     if (state.features === value && !enables) return { commit };
     const failed = (s: SessionState): SessionState => ({ ...s, featuresRefused: true });
+    // A migration begins or ends: that concerns no ring.
+    if (state.features !== null && (state.features ^ value) === LOG_ALL && !enables) {
+      return { effects: [{ kind: "setLogging", enabled: logAll }], commit, failed };
+    }
     return { stop: running, effects: [{ kind: "setFeatures", features: value }], commit, failed, start: running };
   },
 

@@ -1,7 +1,7 @@
 // One virtqueue: its size, place and index, its descriptors, and whether it is enabled.
 
 import { type Handlers, type Plan, type Refusal, refuse } from "../plan.js";
-import { resolveRing } from "../regions.js";
+import { type RingAddresses, resolveRing } from "../regions.js";
 import { baseProblem, sizeProblem } from "../ring-base.js";
 import { isPacked, type Ring, ringAt, VRINGS_MAX, withRing } from "../state.js";
 
@@ -30,6 +30,9 @@ export const RING_HANDLERS: Handlers = {
       const resolved = resolveRing(addresses, ring.size, isPacked(state), state.regions);
       if (!resolved.ok) return refuse(`queue ${index}: ${resolved.reason}`);
     }
+    // At the beginning and the end of a migration they come again, to toggle VHOST_VRING_F_LOG. Used rings are logged
+    // with everything else, where they are, so that flag says nothing new.
+    if (ring.running && sameAddresses(ring.addresses, addresses)) return {};
     const plan = changeRing(index, { addresses });
     return ring.running ? { ...plan, stop: [index] } : plan;
   },
@@ -73,6 +76,10 @@ export const RING_HANDLERS: Handlers = {
   // A broken ring is told to the operator; nothing is ever signalled to the front-end, so the descriptor is not kept.
   SET_VRING_ERR: () => ({}),
 };
+
+function sameAddresses(a: RingAddresses | null, b: RingAddresses): boolean {
+  return a !== null && a.desc === b.desc && a.avail === b.avail && a.used === b.used;
+}
 
 function noSuchRing(index: number): Refusal {
   return refuse(`there is no queue ${index}, at most ${VRINGS_MAX} queues exist`);
