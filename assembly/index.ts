@@ -4,8 +4,9 @@
 // data and no import but the memory, so any number of instances (one a worker) can run over the same one.
 
 import * as abi from "./abi";
-import { age, flush } from "./bridge/fdb";
+import { age, flush, learn } from "./bridge/fdb";
 import { serve } from "./bridge/bridge";
+import { isGroup } from "./net/ethernet";
 import { QUEUE_OK } from "./spec/status";
 import { armKick, disarmKick, forgetCalls } from "./virtq/notify";
 
@@ -70,6 +71,16 @@ export function startQueue(queuePointer: usize): void {
   forgetCalls(queue);
   queue.status = QUEUE_OK;
   disarmKick(queue);
+}
+
+/**
+ * Learns an address, given as the two parts of a 48-bit little-endian number, on a port, as if a frame had come from it
+ * at second `seen`. Addresses that no frame can come from are not learned.
+ */
+export function fdbLearn(corePointer: usize, port: u32, addressLow: u32, addressHigh: u32, seen: u32): void {
+  const address = <u64>addressLow | ((<u64>(addressHigh & 0xffff)) << 32);
+  if (address == 0 || isGroup(address)) return;
+  learn(changetype<abi.Fdb>(changetype<abi.Core>(corePointer).fdb), address, port, seen);
 }
 
 /** Forgets addresses that were not seen for the ageing time. Returns how many. */

@@ -58,9 +58,23 @@ export class BridgeQueue {
 
   counters(): QueueCounters {
     const { struct } = this;
-    const first = (struct.at + layout.Queue.fields.drops.offset) >>> 3;
-    const drops = Array.from(struct.views.u64.subarray(first, first + DROP_CAUSES), Number);
+    const drops = Array.from(this.dropCounters, Number);
     return { frames: struct.get("frames"), bytes: struct.get("bytes"), calls: struct.get("calls"), drops };
+  }
+
+  /** Counts what another switch has counted for the same queue. The queue must not run. */
+  addCounters({ drops, ...counters }: QueueCounters): void {
+    for (const field of ["frames", "bytes", "calls"] as const) {
+      this.struct.set(field, this.struct.get(field) + counters[field]);
+    }
+    const { dropCounters } = this;
+    for (const [cause, count] of drops.entries()) dropCounters[cause] = dropCounters[cause]! + BigInt(count);
+  }
+
+  private get dropCounters(): BigUint64Array {
+    const { struct } = this;
+    const first = (struct.at + layout.Queue.fields.drops.offset) >>> 3;
+    return struct.views.u64.subarray(first, first + DROP_CAUSES);
   }
 }
 

@@ -211,6 +211,14 @@ export class Bridge {
     return entries;
   }
 
+  /** Learns an address ("52:54:00:12:34:56") on a port, last seen at second `seen`, as if a frame had come from it. */
+  learn(port: BridgePort, mac: string, seen: number): void {
+    const octets = mac.split(":").map((octet) => Number.parseInt(octet, 16));
+    const word = (first: number, count: number) =>
+      octets.slice(first, first + count).reduce((value, octet, i) => value | (octet << (8 * i)), 0);
+    this.exports.fdbLearn(this.core.at, port.id, word(0, 4), word(4, 2), seen);
+  }
+
   /** Forgets addresses not seen for the ageing time; `now` on the same clock as `poll`'s, in seconds. */
   ageFdb(now: number): number {
     return this.exports.fdbAge(this.core.at, now);

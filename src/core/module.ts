@@ -10,6 +10,7 @@ export interface CoreExports {
   arm(worker: number): number;
   disarm(worker: number): void;
   startQueue(queue: number): void;
+  fdbLearn(core: number, port: number, addressLow: number, addressHigh: number, seen: number): void;
   fdbAge(core: number, now: number): number;
   fdbFlush(core: number, port: number): number;
 }

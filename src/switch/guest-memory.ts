@@ -5,7 +5,7 @@ import type { RangeAllocator } from "../core/ranges.js";
 import { alignOffset, describeFile, mapInto, memoryBase, unmap } from "../sys/mapping.js";
 import { closeFd } from "../sys/memfd.js";
 import { isSystemError } from "../sys/system-error.js";
-import type { Fd, MemoryRegion } from "../vhost-user/effects.js";
+import type { DirtyLog, Fd, MemoryRegion } from "../vhost-user/effects.js";
 
 /** Windows start on such a boundary, so that the kernel may use huge pages for them. */
 const WINDOW_ALIGN = 2 * 1024 * 1024;
@@ -41,7 +41,17 @@ export class GuestMemory {
    */
   map(region: MemoryRegion, fd: Fd): Mapping {
     try {
-      return this.mapOpen(region, fd);
+      return this.mapOpen(region, fd, `memory region ${hex(region.guestAddress)} of ${mebibytes(region.size)}`);
+    } finally {
+      closeFd(fd);
+    }
+  }
+
+  /** Maps a dirty log: no part of the guest's memory, but shared and mapped in the same way. */
+  mapLog({ fd, size, offset }: DirtyLog): Mapping {
+    const region = { guestAddress: 0n, size, userAddress: 0n, mmapOffset: offset };
+    try {
+      return this.mapOpen(region, fd, `the dirty log of ${size} bytes`);
     } finally {
       closeFd(fd);
     }
@@ -53,8 +63,7 @@ export class GuestMemory {
     this.windows.release(mapping.rangeStart, mapping.rangeBytes);
   }
 
-  private mapOpen(region: MemoryRegion, fd: Fd): Mapping {
-    const name = `memory region 0x${region.guestAddress.toString(16)} of ${mebibytes(region.size)}`;
+  private mapOpen(region: MemoryRegion, fd: Fd, name: string): Mapping {
     const file = describeFile(fd);
     if (file.kind !== "regular")
       throw new Error(`${name}: its descriptor is no memory file (${file.kind}): ${SHARE_HINT}`);
@@ -100,6 +109,10 @@ export class GuestMemory {
       pageSize,
     };
   }
+}
+
+function hex(value: bigint): string {
+  return `0x${value.toString(16)}`;
 }
 
 function mebibytes(bytes: number | bigint): string {

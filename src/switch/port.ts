@@ -11,6 +11,7 @@ import { closeFd } from "../sys/memfd.js";
 import type { Effect, EffectOutcome, Fd, MemoryRegion, RingSetup } from "../vhost-user/effects.js";
 import type { Transcript } from "../vhost-user/transcript.js";
 import type { GuestMemory, Mapping } from "./guest-memory.js";
+import { PortMigration } from "./port-migration.js";
 import type { Logger } from "pino";
 import type { WorkerPool } from "./worker-pool.js";
 
@@ -29,6 +30,7 @@ export class Port {
   lastError: string | undefined;
   /** Of the connection in hand, if it is recorded. */
   transcript: Transcript | undefined;
+  private readonly migration: PortMigration;
   private readonly running = new Map<number, RunningQueue>();
   private readonly reportedBroken = new Set<number>();
 
@@ -40,6 +42,7 @@ export class Port {
     readonly log: Logger,
   ) {
     this.bridgePort = bridge.addPort();
+    this.migration = new PortMigration(bridge, this.bridgePort, memory);
   }
 
   /** True while at least one ring runs. */
@@ -132,6 +135,21 @@ export class Port {
         return {};
       case "setKick":
         await this.setKick(effect.index, effect.kick);
+        return {};
+      case "setLog":
+        this.migration.setLog(effect.log);
+        return {};
+      case "setLogging":
+        this.migration.setLogging(effect.enabled);
+        return {};
+      case "transferState":
+        this.migration.transferState(effect.direction, effect.fd);
+        return {};
+      case "finishTransfer":
+        await this.migration.finishTransfer();
+        return {};
+      case "abortTransfer":
+        this.migration.abortTransfer();
         return {};
       case "close":
         for (const fd of effect.fds) closeFd(fd);

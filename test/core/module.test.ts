@@ -10,7 +10,7 @@ import { loadModule } from "../../src/core/wasm-files.js";
 import { BROADCAST, frame, TARGETS, TestGuest, TestSwitch } from "./support/bench-guest.js";
 import { section, sectionIds } from "./support/wasm-sections.js";
 
-const EXPORTS = ["ABI_VERSION", "arm", "disarm", "fdbAge", "fdbFlush", "poll", "startQueue"];
+const EXPORTS = ["ABI_VERSION", "arm", "disarm", "fdbAge", "fdbFlush", "fdbLearn", "poll", "startQueue"];
 // Section numbers of the WebAssembly core specification, 5.5.2.
 const TYPE = 1;
 const IMPORT = 2;

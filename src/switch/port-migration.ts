@@ -1,0 +1,61 @@
+// What a port does for the live migration of its guest: it keeps the dirty log mapped, and sends and takes its state.
+
+import { VHOST_F_LOG_ALL } from "../../assembly/spec/virtio.js";
+import type { Bridge } from "../core/bridge.js";
+import type { BridgePort } from "../core/bridge-port.js";
+import { bits } from "../core/feature-bits.js";
+import type { DirtyLog, Fd } from "../vhost-user/effects.js";
+import type { GuestMemory, Mapping } from "./guest-memory.js";
+import { loadPortState, PORT_STATE_BYTES_MAX, savePortState } from "./port-state.js";
+import { StateTransfer } from "./state-transfer.js";
+
+const LOG_ALL = bits(VHOST_F_LOG_ALL);
+
+export class PortMigration {
+  private log: Mapping | undefined;
+  private transfer: StateTransfer | undefined;
+
+  constructor(
+    private readonly bridge: Bridge,
+    private readonly port: BridgePort,
+    private readonly memory: GuestMemory,
+  ) {}
+
+  /** Takes a new dirty log in the place of the old one, or none. One that cannot be mapped changes nothing and throws. */
+  setLog(log: DirtyLog | null): void {
+    const old = this.log;
+    this.log = log === null ? undefined : this.memory.mapLog(log);
+    if (old !== undefined) this.memory.unmap(old);
+  }
+
+  /** VHOST_F_LOG_ALL was set or cleared while rings run. */
+  setLogging(enabled: boolean): void {
+    const { features } = this.port;
+    this.port.features = enabled ? features | LOG_ALL : features & ~LOG_ALL;
+  }
+
+  /** Begins to write the port's state to the descriptor, or to read one. Throws when it is no pipe or socket. */
+  transferState(direction: "save" | "load", fd: Fd): void {
+    this.abortTransfer();
+    const { bridge, port } = this;
+    this.transfer =
+      direction === "save"
+        ? StateTransfer.save(fd, savePortState(bridge, port, seconds()))
+        : StateTransfer.load(fd, PORT_STATE_BYTES_MAX, (bytes) => loadPortState(bridge, port, bytes, seconds()));
+  }
+
+  /** Waits for the transfer's end. Rejects with a sentence when it did not go well. */
+  async finishTransfer(): Promise<void> {
+    await this.transfer?.finish();
+  }
+
+  abortTransfer(): void {
+    this.transfer?.abort();
+    this.transfer = undefined;
+  }
+}
+
+/** The FDB's clock. */
+function seconds(): number {
+  return process.hrtime()[0];
+}
