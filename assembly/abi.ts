@@ -8,7 +8,7 @@
 // - "worker" fields belong to the worker that polls the queue, or that holds the receiveq.
 // A list {count, items…} is never changed in place: a new one is published and the old one freed after the grace period.
 
-export const ABI_VERSION: u32 = 2;
+export const ABI_VERSION: u32 = 3;
 
 /** Longest burst that is taken from a transmitq at once. */
 export const BURST: u32 = 64;
@@ -119,6 +119,10 @@ export class Queue {
   frames: u64 = 0;
   bytes: u64 = 0;
   calls: u64 = 0;
+  /** receiveq: frames cut for it, segments made of them, and frames whose checksum was finished for it. */
+  segmented: u64 = 0;
+  segments: u64 = 0;
+  checksums: u64 = 0;
   /** u64[DROP_CAUSES] starts here: the host allots that much behind the struct. */
   drops: u64 = 0;
 }
@@ -164,7 +168,7 @@ export class Worker {
   rxCursor: u32 = 0;
   /** Second results of `locate`: the piece of guest memory around the address, and its offset in linear memory. */
   spanWindow: u32 = 0;
-  /** 1: some frame of the burst in hand asks for an offload, see offloadTable. */
+  /** OFFLOAD_* that some frame of the burst in hand needs, see offloadTable. */
   offloaded: u32 = 0;
   /** Groups in use of the burst in hand. */
   groups: u32 = 0;
@@ -194,7 +198,7 @@ export class Worker {
   groupTable: u32 = 0;
   /** -> u8[PORTS_MAX]: group number + 1 of a port within the burst in hand, all zero between bursts. */
   groupOf: u32 = 0;
-  /** -> 64 bytes: 32 for a header in pieces, 32 for lists of one segment (virtq/enqueue.ts). */
+  /** -> 64 bytes: 32 for a header in pieces, 32 for lists of one segment (SCRATCH_*). */
   headerScratch: u32 = 0;
   /** -> HEADER_COPY bytes for each frame of the burst: virtio_net headers that lay in pieces. */
   headerCopies: u32 = 0;
@@ -205,7 +209,11 @@ export class Worker {
   /** Events of a traced build: the ring at `trace` holds TRACE_EVENTS, `traceCount` were ever written. */
   trace: u32 = 0;
   traceCount: u32 = 0;
-  padB: u32 = 0;
+  /** -> Packet, and u8[HEADERS_MAX]: its headers. */
+  packet: u32 = 0;
+  packetHeaders: u32 = 0;
+  /** Identification of the next datagram that becomes IPv6 fragments. */
+  fragmentId: u32 = 0;
 }
 
 /** Queue pointers that fit a worker's call list. A queue stands in it once, and the host makes no more queues than this. */
@@ -255,7 +263,59 @@ export class Offload {
   checksumOffset: u32 = 0;
   /** Offset of the header, in the guest's memory or among headerCopies. */
   place: u32 = 0;
+  /** OFFLOAD_* that a receiver must have to take the frame as it is. */
+  needs: u32 = 0;
+  reserved: u32 = 0;
 }
+
+/** Bytes of a frame in which the headers must lie for it to be segmented: 512 hold eight IPv6 extension headers. */
+export const HEADERS_MAX: u32 = 512;
+
+/** The headers of the frame that is looked at or cut into segments (net/packet.ts, net/segment.ts). */
+@unmanaged
+export class Packet {
+  /** 4 or 6, and the protocol that IP carries. */
+  version: u32 = 0;
+  protocol: u32 = 0;
+  /** Offsets in the frame: of the IP header, of the TCP or UDP header, of what that carries. */
+  network: u32 = 0;
+  transport: u32 = 0;
+  payload: u32 = 0;
+  /** Where the headers end that every IP fragment repeats; IPv6: of the byte that says what comes behind them. */
+  unfragmentable: u32 = 0;
+  nextHeader: u32 = 0;
+  /** Of the checksum in the TCP or UDP header. */
+  checksumOffset: u32 = 0;
+  // while it is cut
+  /** -> the Segment of the sender's buffers in which the next piece begins, and its first byte's offset in the frame. */
+  source: u32 = 0;
+  sourceAt: u32 = 0;
+  /** Offsets in the frame: of all that is cut, of the piece in hand, and of the end. */
+  first: u32 = 0;
+  at: u32 = 0;
+  end: u32 = 0;
+  /** Bytes of the piece in hand, and of the longest. */
+  length: u32 = 0;
+  size: u32 = 0;
+  /** Bytes of headers in front of each piece. */
+  repeated: u32 = 0;
+  /** 1: the pieces are IP fragments. */
+  fragments: u32 = 0;
+  /** IPv4 identification of the next piece, sequence number and flags of the whole. */
+  ipv4Id: u32 = 0;
+  sequence: u32 = 0;
+  tcpFlags: u32 = 0;
+  /** Sum of the pseudo header without its length; of fragments: the finished checksum. */
+  partial: u32 = 0;
+  reserved: u32 = 0;
+  /** Offload.fields of each segment. */
+  fields: u64 = 0;
+}
+
+/** Where in a worker's headerScratch lists of one segment are written: of a frame, of its room, of a header's copy. */
+export const SCRATCH_FROM: u32 = 32;
+export const SCRATCH_TO: u32 = 40;
+export const SCRATCH_HEADERS: u32 = 48;
 
 /** Room for one virtio_net header, and some to spare. */
 export const HEADER_COPY: u32 = 16;

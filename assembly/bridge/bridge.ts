@@ -2,15 +2,17 @@
 //
 //   dequeue    avail ring and descriptors                       (virtq/dequeue.ts)
 //   addresses  the first bytes of every frame, then the lines of the FDB where they stand
+//   offloads   what the virtio_net headers ask for, where anything was negotiated (net/offload.ts)
 //   classify   learn, look up, sort the frames into groups, one for each destination port
 //   deliver    reserve, copy, publish for each group            (virtq/enqueue.ts)
 //   complete   give the sender its buffers back                 (virtq/dequeue.ts)
 //
 // The order of the frames between two ports is kept: a flooded frame first lets all frames before it go.
 
-import { BURST, Core, Fdb, Frame, Group, Offload, Port, Queue, Worker } from "../abi";
+import { BURST, Core, Fdb, Frame, Group, Port, Queue, Worker } from "../abi";
 import { gather } from "../memory/copy";
 import { ETHERNET_HEADER, isGroup, isReserved, MAC_MASK } from "../net/ethernet";
+import { readOffloads } from "../net/offload";
 import { DROP_BAD_SOURCE, DROP_HAIRPIN, DROP_NO_PORT, DROP_PORT_DOWN, DROP_RESERVED } from "../spec/status";
 import { trace, TRACE_FORWARD, TRACE_LEARN } from "../trace";
 import { complete, dequeue, discard } from "../virtq/dequeue";
@@ -30,7 +32,7 @@ export function serve(core: Core, worker: Worker, queue: Queue, now: u32): u32 {
   const count = dequeue(worker, queue);
   if (count == 0) return 0;
   readAddresses(worker, count);
-  worker.offloaded = queue.offloads == 0 ? 0 : readHeaders(worker, count);
+  worker.offloaded = queue.offloads == 0 ? 0 : readOffloads(worker, queue, count);
   const fdb = changetype<Fdb>(core.fdb);
   if (fdb.count > FDB_IN_CACHE) touchEntries(fdb, worker, count);
   forward(core, worker, queue, count, now);
@@ -52,24 +54,6 @@ function readAddresses(worker: Worker, count: u32): void {
     frame.destination = load<u64>(bytes) & MAC_MASK;
     frame.source = load<u64>(bytes, 6) & MAC_MASK;
   }
-}
-
-/** The virtio_net headers of all frames, each read once. Returns 1 when one of them asks for anything. */
-function readHeaders(worker: Worker, count: u32): u32 {
-  let at: usize = worker.frameTable;
-  let offload = changetype<Offload>(worker.offloadTable);
-  let asked: u64 = 0;
-  for (let i: u32 = 0; i < count; ++i, at += offsetof<Frame>()) {
-    if (changetype<Frame>(at).length != 0) {
-      const place: usize = offload.place;
-      const fields = load<u64>(place);
-      offload.fields = fields;
-      offload.checksumOffset = load<u16>(place, 8);
-      asked |= fields;
-    }
-    offload = changetype<Offload>(changetype<usize>(offload) + offsetof<Offload>());
-  }
-  return <u32>(asked != 0);
 }
 
 /** The lines of the FDB that the burst will ask for; frames of one flow come in trains, and ask for the same ones. */

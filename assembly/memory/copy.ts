@@ -37,11 +37,18 @@ export function copy(to: usize, from: usize, length: u32): void {
   }
 }
 
+/** A list of one segment, written at `list`. */
+export function onePiece(list: usize, offset: u32, length: u32): usize {
+  changetype<Segment>(list).offset = offset;
+  changetype<Segment>(list).length = length;
+  return list;
+}
+
 /**
- * Copies `length` bytes from a list of segments to another, `skip` bytes into the latter.
- * Both lists hold at least that much: their makers counted.
+ * Copies `length` bytes from a list of segments, `fromSkip` bytes into its first one, to another list, `skip` bytes into
+ * that. Both lists hold at least that much: their makers counted.
  */
-export function copySegments(to: usize, skip: u32, from: usize, length: u32): void {
+export function copySegments(to: usize, skip: u32, from: usize, fromSkip: u32, length: u32): void {
   let target = changetype<Segment>(to);
   while (skip >= target.length) {
     skip -= target.length;
@@ -51,8 +58,8 @@ export function copySegments(to: usize, skip: u32, from: usize, length: u32): vo
   let targetAt = target.offset + skip;
   let targetLeft = target.length - skip;
   let source = changetype<Segment>(from);
-  let sourceAt = source.offset;
-  let sourceLeft = source.length;
+  let sourceAt = source.offset + fromSkip;
+  let sourceLeft = source.length - fromSkip;
   while (true) {
     let piece = min(min(targetLeft, sourceLeft), length);
     copy(targetAt, sourceAt, piece);

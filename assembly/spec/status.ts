@@ -43,4 +43,6 @@ export const DROP_DISABLED = 11;
 export const DROP_BAD_SOURCE = 12;
 /** Sent to 01:80:c2:00:00:0X, which bridges keep to themselves (IEEE 802.1Q table 8-1). Counted on the transmitq. */
 export const DROP_RESERVED = 13;
-export const DROP_CAUSES = 14;
+/** Its virtio_net header asks for what was not negotiated or makes no sense for it. Counted on the transmitq. */
+export const DROP_TX_OFFLOAD = 14;
+export const DROP_CAUSES = 15;

@@ -25,6 +25,9 @@ export const VIRTIO_NET_F_CTRL_VLAN = 19;
 export const VIRTIO_NET_F_GUEST_ANNOUNCE = 21;
 export const VIRTIO_NET_F_MQ = 22;
 export const VIRTIO_NET_F_CTRL_MAC_ADDR = 23;
+export const VIRTIO_NET_F_GUEST_USO4 = 54;
+export const VIRTIO_NET_F_GUEST_USO6 = 55;
+export const VIRTIO_NET_F_HOST_USO = 56;
 
 // transport bits, virtio 1.3 section 6
 export const VIRTIO_F_NOTIFY_ON_EMPTY = 24;
@@ -66,3 +69,12 @@ export const VIRTQ_EVENT_AREA_ALIGN = 4;
 export const VIRTIO_NET_HDR_SIZE_LEGACY = 10;
 export const VIRTIO_NET_HDR_SIZE = 12;
 export const VIRTIO_NET_HDR_NUM_BUFFERS_OFFSET = 10;
+export const VIRTIO_NET_HDR_F_NEEDS_CSUM = 1;
+export const VIRTIO_NET_HDR_F_DATA_VALID = 2;
+export const VIRTIO_NET_HDR_GSO_NONE = 0;
+export const VIRTIO_NET_HDR_GSO_TCPV4 = 1;
+export const VIRTIO_NET_HDR_GSO_UDP = 3;
+export const VIRTIO_NET_HDR_GSO_TCPV6 = 4;
+export const VIRTIO_NET_HDR_GSO_UDP_L4 = 5;
+/** A bit beside the TCP types: the first segment carries CWR (RFC 3168). */
+export const VIRTIO_NET_HDR_GSO_ECN = 0x80;

@@ -1,7 +1,8 @@
 // Putting frames into a receiveq: reserve receive buffers for all frames of the group, copy, publish once.
 //
 // Nothing is written to a buffer before a frame has all the room it needs, so a frame is delivered whole or dropped
-// and counted; what was reserved for a dropped frame stays with the ring.
+// and counted; what was reserved for a dropped frame stays with the ring. A frame that the receiver's driver cannot take
+// whole becomes several (virtq/cut.ts), or has its checksum finished here.
 
 import {
   CHAIN_SEGMENTS,
@@ -11,30 +12,25 @@ import {
   Placement,
   Port,
   Queue,
-  Reserved,
+  SCRATCH_FROM,
+  SCRATCH_TO,
   SEGMENTS,
-  Segment,
   Worker,
 } from "../abi";
 import { countDrop } from "../bridge/stats";
-import { copy, copySegments } from "../memory/copy";
+import { copy, copySegments, onePiece } from "../memory/copy";
+import { completeChecksum } from "../net/checksum";
 import { writeHeader, writeHeaderSegments } from "../net/header";
-import {
-  DROP_NO_RX_BUFFER,
-  DROP_PORT_DOWN,
-  DROP_RX_BUFFER_TOO_SMALL,
-  DROP_RX_CHAIN_BAD,
-  QUEUE_BAD_HEAD,
-  QUEUE_OK,
-} from "../spec/status";
+import { OFFLOAD_GSO } from "../spec/offload";
+import { DROP_PORT_DOWN, DROP_RX_CHAIN_BAD, QUEUE_OK } from "../spec/status";
 import { VIRTQ_DESC_F_INDIRECT, VIRTQ_DESC_F_NEXT, VIRTQ_DESC_F_WRITE } from "../spec/virtio";
 import { trace, TRACE_ENQUEUE } from "../trace";
-import { FAULT_DROP, writableChain } from "./chain";
+import { deliverCut } from "./cut";
 import { requestCall } from "./notify";
 import { descriptorAt, isAvailable, slotAt } from "./packed";
+import { reserve } from "./reserve";
 import { cursorAfter, flagsOf, leadOf, publish, usedRing, writeUsed } from "./ring";
 import { headAt, pending } from "./split";
-import { fail } from "./status";
 
 /** Delivers a group of frames, taken from `source`, to one receiveq. */
 export function enqueue(worker: Worker, source: Queue, queue: Queue, group: Group): void {
@@ -42,8 +38,8 @@ export function enqueue(worker: Worker, source: Queue, queue: Queue, group: Grou
   const shared = queue.shared;
   if (shared) acquire(queue);
   if (queue.status == QUEUE_OK) {
-    if (queue.packed) deliver(worker, queue, group, true);
-    else deliver(worker, queue, group, false);
+    if (queue.packed) deliver(worker, source, queue, group, true);
+    else deliver(worker, source, queue, group, false);
   } else {
     countDrop(source, DROP_PORT_DOWN, group.count);
   }
@@ -51,7 +47,7 @@ export function enqueue(worker: Worker, source: Queue, queue: Queue, group: Grou
 }
 
 /** @inline */
-function deliver(worker: Worker, queue: Queue, group: Group, packed: bool): void {
+function deliver(worker: Worker, source: Queue, queue: Queue, group: Group, packed: bool): void {
   const regions: usize = atomic.load<u32>(queue.port, offsetof<Port>("regions"));
   const frames: usize = worker.frameTable;
   const placements: usize = worker.placements;
@@ -63,6 +59,8 @@ function deliver(worker: Worker, queue: Queue, group: Group, packed: bool): void
   const begin = queue.nextAvail;
   const lead = leadOf(queue, packed);
   const header = queue.headerSize;
+  // Frames longer than the receiver's driver takes.
+  const uncut = worker.offloaded & ~queue.offloads & OFFLOAD_GSO;
   // Behind the last chain that the driver has given; a packed ring says of each whether it has.
   const end = packed ? 0 : begin + pending(queue);
   // The piece of memory that held the buffer before is tried first: guests take their buffers from one place.
@@ -79,6 +77,20 @@ function deliver(worker: Worker, queue: Queue, group: Group, packed: bool): void
   let number = group.first;
   for (let left = group.count; left > 0; --left) {
     const frame = changetype<Frame>(frames + number * offsetof<Frame>());
+    if (uncut && offloadOf(worker, number).needs & uncut) {
+      copyPlaced(worker, queue, next);
+      next = placements;
+      worker.rxSegments = 0;
+      worker.rxCursor = cursor;
+      deliverCut(worker, source, queue, regions, number, end);
+      cursor = worker.rxCursor;
+      if (queue.status != QUEUE_OK) {
+        if (left > 1) countDrop(queue, DROP_RX_CHAIN_BAD, left - 1);
+        break;
+      }
+      number = frame.next;
+      continue;
+    }
     const need = frame.length + header;
     let placement = changetype<Placement>(next);
     let placed = false;
@@ -153,104 +165,6 @@ function deliver(worker: Worker, queue: Queue, group: Group, packed: bool): void
   queue.bytes += bytes;
 }
 
-/**
- * Room of `need` bytes from the chains at worker.rxCursor, of any shape, several of them where buffers may be merged.
- * Returns -1, or the DROP_* cause for which the frame gets none; rxCursor is then behind the chains that are used up.
- */
-function reserve(worker: Worker, queue: Queue, regions: usize, placement: Placement, end: u32, need: u32): i32 {
-  return queue.packed
-    ? gatherRoom(worker, queue, regions, placement, end, need, true)
-    : gatherRoom(worker, queue, regions, placement, end, need, false);
-}
-
-/** @inline */
-function gatherRoom(
-  worker: Worker,
-  queue: Queue,
-  regions: usize,
-  placement: Placement,
-  end: u32,
-  need: u32,
-  packed: bool,
-): i32 {
-  const size = queue.size;
-  const first = worker.rxSegments;
-  const table: usize = worker.reservedTable;
-  let cursor = worker.rxCursor;
-  let buffers: u32 = 0;
-  let room: u32 = 0;
-  while (room < need) {
-    let id: u32 = 0;
-    let there = false;
-    if (packed) {
-      there = isAvailable(descriptorAt(queue.desc, cursor), cursor);
-    } else if (cursor != end) {
-      there = true;
-      id = headAt(queue.avail, size - 1, cursor);
-      if (id >= size) {
-        fail(queue, QUEUE_BAD_HEAD, id);
-        return DROP_RX_CHAIN_BAD;
-      }
-    }
-    if (!there) {
-      worker.rxSegments = first;
-      // None to be had, or none to be believed: `pending` has found the avail index bad.
-      return queue.status == QUEUE_OK ? DROP_NO_RX_BUFFER : DROP_RX_CHAIN_BAD;
-    }
-    const fault = writableChain(worker, queue, regions, packed ? cursor : id, need - room);
-    if (fault != 0 && fault < FAULT_DROP) {
-      fail(queue, fault, worker.chainDescriptor);
-      return DROP_RX_CHAIN_BAD;
-    }
-    const filled = fault == 0 ? min(worker.chainBytes, need - room) : 0;
-    const reserved = changetype<Reserved>(table + buffers * offsetof<Reserved>());
-    reserved.cursor = cursor;
-    reserved.id = packed ? worker.chainId : id;
-    reserved.length = filled;
-    ++buffers;
-    room += filled;
-    cursor = cursorAfter(cursor, packed ? worker.chainSpan : 1, size, packed);
-    if (fault != 0) {
-      // Given back unused, with the buffers that came before it for this frame: order is kept, the ring goes on.
-      worker.rxSegments = first;
-      for (let i: u32 = 0; i < buffers; ++i) {
-        changetype<Reserved>(table + i * offsetof<Reserved>()).length = 0;
-      }
-      giveReserved(worker, queue, buffers, packed);
-      worker.rxCursor = cursor;
-      return DROP_RX_CHAIN_BAD;
-    }
-    const full = worker.rxSegments - first >= CHAIN_SEGMENTS || buffers == CHAIN_SEGMENTS;
-    if (room < need && (!queue.mergeable || full)) {
-      worker.rxSegments = first;
-      return DROP_RX_BUFFER_TOO_SMALL;
-    }
-  }
-  giveReserved(worker, queue, buffers, packed);
-  worker.rxCursor = cursor;
-  placement.buffers = buffers;
-  placement.segments = worker.rxSegments - first;
-  const segments: usize = worker.rxSegmentTable + first * offsetof<Segment>();
-  placement.at = placement.segments == 1 ? changetype<Segment>(segments).offset : <u32>segments;
-  return -1;
-}
-
-/**
- * Writes the used elements of the buffers that were reserved for one frame.
- * @inline
- */
-function giveReserved(worker: Worker, queue: Queue, buffers: u32, packed: bool): void {
-  const used = usedRing(queue, packed);
-  const mask = queue.size - 1;
-  const begin = queue.nextAvail;
-  const lead = leadOf(queue, packed);
-  let at: usize = worker.reservedTable;
-  for (let i: u32 = 0; i < buffers; ++i, at += offsetof<Reserved>()) {
-    const buffer = changetype<Reserved>(at);
-    writeUsed(used, mask, buffer.cursor, begin, lead, buffer.id, buffer.length, true, packed);
-  }
-}
-
 /** The copies of all frames placed before `end`, in one pass, so that their cache misses overlap. */
 function copyPlaced(worker: Worker, queue: Queue, end: usize): void {
   const header = queue.headerSize;
@@ -262,7 +176,11 @@ function copyPlaced(worker: Worker, queue: Queue, end: usize): void {
     let fields: u64 = 0;
     let checksumOffset: u32 = 0;
     if (offloaded) {
-      const offload = changetype<Offload>(worker.offloadTable + placement.frame * offsetof<Offload>());
+      const offload = offloadOf(worker, placement.frame);
+      if (offload.needs & ~queue.offloads) {
+        copyAndComplete(worker, queue, frame, placement, offload);
+        continue;
+      }
       fields = offload.fields;
       checksumOffset = offload.checksumOffset;
     }
@@ -276,7 +194,15 @@ function copyPlaced(worker: Worker, queue: Queue, end: usize): void {
   }
 }
 
-/** The same where one side is in several pieces: both are made lists of segments. */
+/** The same for a receiver that does not take a checksum that is only begun. */
+function copyAndComplete(worker: Worker, queue: Queue, frame: Frame, placement: Placement, offload: Offload): void {
+  const header = queue.headerSize;
+  const to = copyInPieces(worker, frame, placement, header, 0, 0);
+  completeChecksum(to, header, frame.length, <u32>(offload.fields >> 48), offload.checksumOffset);
+  queue.checksums += 1;
+}
+
+/** The same where one side is in several pieces: both are made lists of segments. Returns the receiver's. */
 function copyInPieces(
   worker: Worker,
   frame: Frame,
@@ -284,19 +210,19 @@ function copyInPieces(
   header: u32,
   fields: u64,
   checksumOffset: u32,
-): void {
-  const from: usize = frame.segments == 1 ? onePiece(worker.headerScratch + 32, frame.at, frame.length) : frame.at;
+): usize {
+  const scratch: usize = worker.headerScratch;
+  const from: usize = frame.segments == 1 ? onePiece(scratch + SCRATCH_FROM, frame.at, frame.length) : frame.at;
   const to: usize =
-    placement.segments == 1 ? onePiece(worker.headerScratch + 40, placement.at, header + frame.length) : placement.at;
+    placement.segments == 1 ? onePiece(scratch + SCRATCH_TO, placement.at, header + frame.length) : placement.at;
   writeHeaderSegments(worker, to, header, placement.buffers, fields, checksumOffset);
-  copySegments(to, header, from, frame.length);
+  copySegments(to, header, from, 0, frame.length);
+  return to;
 }
 
-/** A list of one segment, written at `list`. */
-function onePiece(list: usize, offset: u32, length: u32): usize {
-  changetype<Segment>(list).offset = offset;
-  changetype<Segment>(list).length = length;
-  return list;
+/** @inline */
+function offloadOf(worker: Worker, number: u32): Offload {
+  return changetype<Offload>(worker.offloadTable + number * offsetof<Offload>());
 }
 
 /** Only where several workers may reach one receiveq; whoever holds it is within one burst of letting go. */

@@ -6,6 +6,7 @@
 
 import { DROP_CAUSES } from "../../assembly/spec/status.js";
 import * as features from "../../assembly/spec/virtio.js";
+import { receiveOffloads, transmitOffloads } from "./offloads.js";
 import { BridgePort, BridgeQueue, type MappedRegion, type RingInMemory } from "./bridge-port.js";
 import { hasBit } from "./feature-bits.js";
 import * as layout from "./layout.js";
@@ -147,6 +148,7 @@ export class Bridge {
     struct.set("eventIdx", Number(hasBit(port.features, features.VIRTIO_F_EVENT_IDX)));
     struct.set("indirect", Number(hasBit(port.features, features.VIRTIO_F_INDIRECT_DESC)));
     struct.set("packed", Number(ring.packed ?? false));
+    struct.set("offloads", queue.isReceiveq ? receiveOffloads(port.features) : transmitOffloads(port.features));
     struct.set("shared", Number(this.workers.length > 1));
     struct.set("enabled", Number(options.enabled));
     struct.set("callFd", options.callFd);
@@ -335,6 +337,9 @@ export class Bridge {
     worker.set("headerScratch", this.allocate(64));
     worker.set("headerCopies", this.allocate(layout.BURST * layout.HEADER_COPY));
     worker.set("offloadTable", this.allocate(layout.BURST * layout.Offload.size));
+    worker.set("packet", this.allocate(layout.Packet.size));
+    worker.set("packetHeaders", this.allocate(layout.HEADERS_MAX));
+    worker.set("fragmentId", Math.floor(Math.random() * 2 ** 32));
     worker.set("reservedTable", this.allocate(layout.CHAIN_SEGMENTS * layout.Reserved.size));
     worker.set("trace", this.allocate(layout.TRACE_EVENTS * layout.TraceEvent.size));
     return worker;

@@ -14,6 +14,7 @@ import {
   DROP_TX_ADDRESS,
   DROP_TX_DIRECTION,
   DROP_TX_INDIRECT,
+  DROP_TX_OFFLOAD,
   DROP_TX_OVERSIZE,
   DROP_TX_RUNT,
   QUEUE_BAD_AVAIL_INDEX,
@@ -104,6 +105,11 @@ const CAUSES: Record<number, DropCause> = {
     explanation:
       "The frame is for a bridge itself (01:80:c2:00:00:0X: spanning tree, LLDP, pause) and is never forwarded.",
     hint: "Normal; turn the protocol off in the guest to be rid of the count.",
+  },
+  [DROP_TX_OFFLOAD]: {
+    name: "tx-offload",
+    explanation: "The frame asks for a checksum or segmentation that was not negotiated or makes no sense for it.",
+    hint: "The sending guest's driver is faulty: update it, or turn its offloads off (offloads: false on its port).",
   },
 };
 

@@ -1,12 +1,16 @@
 // GENERATED from assembly/abi.ts by tools/layout-transform.mjs at every build. Do not edit.
 
-export const ABI_VERSION = 2;
+export const ABI_VERSION = 3;
 export const BURST = 64;
 export const CALLS_MAX = 32768;
 export const CHAIN_SEGMENTS = 1024;
 export const FRAME_MAX = 65558;
+export const HEADERS_MAX = 512;
 export const HEADER_COPY = 16;
 export const PORTS_MAX = 1024;
+export const SCRATCH_FROM = 32;
+export const SCRATCH_HEADERS = 48;
+export const SCRATCH_TO = 40;
 export const SEGMENTS = 2048;
 export const TRACE_EVENTS = 4096;
 
@@ -70,11 +74,40 @@ export const Group = {
 } as const;
 
 export const Offload = {
-  size: 16,
+  size: 24,
   fields: {
     fields: { offset: 0, type: "u64" },
     checksumOffset: { offset: 8, type: "u32" },
     place: { offset: 12, type: "u32" },
+    needs: { offset: 16, type: "u32" },
+  },
+} as const;
+
+export const Packet = {
+  size: 96,
+  fields: {
+    version: { offset: 0, type: "u32" },
+    protocol: { offset: 4, type: "u32" },
+    network: { offset: 8, type: "u32" },
+    transport: { offset: 12, type: "u32" },
+    payload: { offset: 16, type: "u32" },
+    unfragmentable: { offset: 20, type: "u32" },
+    nextHeader: { offset: 24, type: "u32" },
+    checksumOffset: { offset: 28, type: "u32" },
+    source: { offset: 32, type: "u32" },
+    sourceAt: { offset: 36, type: "u32" },
+    first: { offset: 40, type: "u32" },
+    at: { offset: 44, type: "u32" },
+    end: { offset: 48, type: "u32" },
+    length: { offset: 52, type: "u32" },
+    size: { offset: 56, type: "u32" },
+    repeated: { offset: 60, type: "u32" },
+    fragments: { offset: 64, type: "u32" },
+    ipv4Id: { offset: 68, type: "u32" },
+    sequence: { offset: 72, type: "u32" },
+    tcpFlags: { offset: 76, type: "u32" },
+    partial: { offset: 80, type: "u32" },
+    fields: { offset: 88, type: "u64" },
   },
 } as const;
 
@@ -100,7 +133,7 @@ export const Port = {
 } as const;
 
 export const Queue = {
-  size: 160,
+  size: 184,
   fields: {
     desc: { offset: 0, type: "u32" },
     avail: { offset: 4, type: "u32" },
@@ -127,7 +160,10 @@ export const Queue = {
     frames: { offset: 128, type: "u64" },
     bytes: { offset: 136, type: "u64" },
     calls: { offset: 144, type: "u64" },
-    drops: { offset: 152, type: "u64" },
+    segmented: { offset: 152, type: "u64" },
+    segments: { offset: 160, type: "u64" },
+    checksums: { offset: 168, type: "u64" },
+    drops: { offset: 176, type: "u64" },
   },
 } as const;
 
@@ -169,7 +205,7 @@ export const TraceEvent = {
 } as const;
 
 export const Worker = {
-  size: 248,
+  size: 256,
   fields: {
     id: { offset: 0, type: "u32" },
     transmitqs: { offset: 4, type: "u32" },
@@ -210,6 +246,8 @@ export const Worker = {
     reservedTable: { offset: 232, type: "u32" },
     trace: { offset: 236, type: "u32" },
     traceCount: { offset: 240, type: "u32" },
-    padB: { offset: 244, type: "u32" },
+    packet: { offset: 244, type: "u32" },
+    packetHeaders: { offset: 248, type: "u32" },
+    fragmentId: { offset: 252, type: "u32" },
   },
 } as const;

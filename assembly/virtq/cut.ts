@@ -1,0 +1,49 @@
+// Delivering one frame as the segments that a receiver without its offload can take (net/segment.ts).
+
+import { Frame, Offload, Placement, Queue, SCRATCH_TO, Worker } from "../abi";
+import { countDrop } from "../bridge/stats";
+import { onePiece } from "../memory/copy";
+import { beginCut, cutNext, writeCut } from "../net/segment";
+import { DROP_RX_CHAIN_BAD, DROP_TX_OFFLOAD, QUEUE_OK } from "../spec/status";
+import { trace, TRACE_ENQUEUE } from "../trace";
+import { reserve } from "./reserve";
+
+/**
+ * Cuts frame `number` of the burst and delivers each segment by itself, from worker.rxCursor on; a segment that gets no
+ * room is dropped and counted. No frame may wait for its copy, and worker.placements is used.
+ */
+export function deliverCut(worker: Worker, source: Queue, queue: Queue, regions: usize, number: u32, end: u32): void {
+  const frame = changetype<Frame>(worker.frameTable + number * offsetof<Frame>());
+  const offload = changetype<Offload>(worker.offloadTable + number * offsetof<Offload>());
+  const count = beginCut(worker, frame, offload, queue.offloads);
+  if (count == 0) {
+    // The guest has changed its headers since they were checked.
+    countDrop(source, DROP_TX_OFFLOAD, 1);
+    return;
+  }
+  queue.segmented += 1;
+  queue.segments += count;
+  const placement = changetype<Placement>(worker.placements);
+  const header = queue.headerSize;
+  for (let left = count; left > 0; --left) {
+    const length = cutNext(worker);
+    worker.rxSegments = 0;
+    const cause = reserve(worker, queue, regions, placement, end, header + length);
+    if (cause >= 0) {
+      // A bad chain has been given back and the next may be good; what else is wrong stays so for all that follow.
+      const dropped = cause == DROP_RX_CHAIN_BAD && queue.status == QUEUE_OK ? 1 : left;
+      countDrop(queue, cause, dropped);
+      if (dropped == left) break;
+      continue;
+    }
+    const to: usize =
+      placement.segments == 1
+        ? onePiece(worker.headerScratch + SCRATCH_TO, placement.at, header + length)
+        : placement.at;
+    writeCut(worker, to, header, placement.buffers);
+    queue.frames += 1;
+    queue.bytes += length;
+    trace(worker, TRACE_ENQUEUE, changetype<usize>(queue), number, placement.buffers);
+  }
+  worker.rxSegments = 0;
+}
