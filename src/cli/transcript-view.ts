@@ -26,7 +26,7 @@ export function renderTranscript({ head, lines, torn }: ParsedTranscript, option
 }
 
 function headLines({ port, role, program, pid, started, version }: TranscriptHead): string[] {
-  const who = program === undefined ? "a front-end" : `${program} (pid ${pid})`;
+  const who = `${program ?? "a front-end"}${pid === undefined ? "" : ` (pid ${pid})`}`;
   return [`port ${port} (${role}), ${who}, from ${started}, ringbridge ${version}`];
 }
 
@@ -52,7 +52,9 @@ function details(line: MessageLine): string {
 
 function message(name: string, payload: Json | undefined, { from, hex }: MessageLine): string {
   if (payload === undefined) return bytes(hex);
-  const { value, ...fields } = payload as { [key: string]: Json };
+  // Bits without a meaning are of interest only where somebody sets them.
+  const { value, reserved, ...others } = payload as { [key: string]: Json };
+  const fields = reserved === undefined || reserved === "0x0" ? others : { ...others, reserved };
   if (value === undefined) return words(fields);
   const set = BigInt(value as string);
   if (FEATURE_REQUESTS.has(name)) return `${value} ${short(featureNames(set))}`;

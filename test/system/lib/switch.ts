@@ -46,11 +46,18 @@ export function socketPort(name: string, role: SwitchPort["role"] = "listen"): S
   return { name, role, path: join(scratch, `${name}.sock`) };
 }
 
-/** Starts a switch and waits until it answers and listens. */
-export async function startSwitch(ports: readonly SwitchPort[]): Promise<RunningSwitch> {
+/** Starts a switch and waits until it answers and listens. `words` are further words for `ringbridge run`. */
+export async function startSwitch(ports: readonly SwitchPort[], words: readonly string[] = []): Promise<RunningSwitch> {
   const control = join(scratch, `control${++switches}.sock`);
   const portArguments = ports.flatMap(({ name, role, path }) => ["--port", `${name}=${role}:${path}`]);
-  const child = start(`switch${switches}`, process.execPath, [cliFile, "run", ...portArguments, "--control", control]);
+  const child = start(`switch${switches}`, process.execPath, [
+    cliFile,
+    "run",
+    ...portArguments,
+    ...words,
+    "--control",
+    control,
+  ]);
 
   const status = async (): Promise<SwitchStatus> => {
     const { stdout } = await execute(process.execPath, [cliFile, "status", "--json", "--control", control], {

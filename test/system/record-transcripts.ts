@@ -1,0 +1,91 @@
+// Makes test/vhost-user/transcripts anew (`npm run transcripts`): real front-ends on a switch that records them. What
+// belongs to this machine and moment alone is left out. `npm test` replays the files to the session of the day.
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { expect, test } from "vitest";
+import { parseTranscript } from "../../src/vhost-user/transcript.js";
+import { replay, transcriptText } from "../vhost-user/replay.js";
+import { startGuest } from "./lib/guest.js";
+import { describeNeeding, type QemuKind, qemuFiles } from "./lib/needs.js";
+import { progress, scratch, start, waitFor } from "./lib/process.js";
+import { type RunningSwitch, type SwitchPort, socketPort, startSwitch } from "./lib/switch.js";
+import { startTestpmd } from "./lib/testpmd.js";
+
+const target = fileURLToPath(new URL("../vhost-user/transcripts", import.meta.url));
+const mac = "52:54:00:00:00:01";
+
+/** Runs `play` on a switch with these ports and keeps the transcript of each port, whose name is the file's. */
+async function record(names: readonly string[], play: (bridge: RunningSwitch, ports: SwitchPort[]) => Promise<void>) {
+  const folder = join(scratch, `record-${names[0]}`);
+  const ports = names.map((name) => socketPort(name));
+  const bridge = await startSwitch(ports, ["--record", folder]);
+  await play(bridge, ports);
+  await bridge.waitForState("waiting", names);
+  expect(await bridge.stop()).toBe("exited with status 0");
+  mkdirSync(target, { recursive: true });
+  for (const name of names) {
+    const [file, ...more] = readdirSync(folder).filter((candidate) => candidate.startsWith(`${name}-2`));
+    expect(more, `${name}: one connection`).toEqual([]);
+    const { head, lines } = parseTranscript(readFileSync(join(folder, file!), "utf8"));
+    const { pid: _, ...kept } = head;
+    const text = transcriptText([kept, ...lines]);
+    expect(text, "no path of this machine").not.toMatch(/"\/|\/(tmp|dev|home|root)\//);
+    expect(replay(text)).toBe(text);
+    writeFileSync(join(target, `${name}.jsonl`), text);
+    progress(`${name}: ${lines.length} lines`);
+  }
+}
+
+for (const kind of ["7.2", "10"] as const) {
+  describeNeeding(["switch", `qemu-${kind}`], `QEMU ${kind}`, () => {
+    const name = `qemu-${kind}`;
+    test("a guest boots, is reset and boots again", async () => {
+      await record([name], async (bridge, [port]) => {
+        const guest = await startGuest({ qemu: kind, name, mac, address: "10.0.0.1/24", socket: port!.path });
+        await guest.booted();
+        await bridge.waitForState("running", [name]);
+        await guest.must("ping -c 1 -W 1 10.0.0.2; true");
+        await guest.reboot();
+        await bridge.waitForState("running", [name]);
+        await guest.kill();
+      });
+    });
+
+    test("firmware boots from the network", async () => {
+      await record([`ipxe-${kind}`], async (bridge, [port]) => {
+        const firmware = startFirmware(kind, port!.path);
+        const asked = async () => (await bridge.port(port!.name)).rxFrames > 0;
+        await waitFor("the firmware's first DHCP request", 120_000, asked, [firmware]);
+        await firmware.end("SIGTERM");
+      });
+    });
+  });
+}
+
+/** A machine without a disk: its firmware asks the network (iPXE, a driver of virtio 0.95 or 1.0 without interrupts). */
+function startFirmware(kind: QemuKind, socket: string) {
+  const vectors = kind === "7.2" ? ",vectors=0" : "";
+  return start(`ipxe-${kind}`, qemuFiles[kind]!, [
+    ...["-nodefaults", "-no-user-config", "-display", "none", "-m", "64M", "-boot", "n"],
+    ...["-object", "memory-backend-memfd,id=m,size=64M,share=on", "-machine", "q35,accel=tcg,memory-backend=m"],
+    ...["-chardev", `socket,id=net,path=${socket}`, "-netdev", "vhost-user,id=net,chardev=net"],
+    ...["-device", `virtio-net-pci,netdev=net,mac=${mac}${vectors}`],
+  ]);
+}
+
+describeNeeding(["switch", "testpmd"], "DPDK virtio-user", () => {
+  test("two ports start, pass frames, stop, start and go", async () => {
+    await record(["dpdk-split", "dpdk-split-peer"], async (bridge, ports) => {
+      const pmd = startTestpmd(ports.map(({ path }, i) => ({ path, mac: `52:54:00:00:00:0${i + 1}` })));
+      await pmd.ready();
+      await pmd.command("start tx_first");
+      await bridge.waitForFramesTo("dpdk-split", 100);
+      await pmd.command("stop");
+      await pmd.command("port stop all");
+      await pmd.command("port start all");
+      await bridge.waitForState("running", ["dpdk-split", "dpdk-split-peer"]);
+      await pmd.quit();
+    });
+  });
+});
