@@ -8,7 +8,7 @@
 // - "worker" fields belong to the worker that polls the queue, or that holds the receiveq.
 // A list {count, items…} is never changed in place: a new one is published and the old one freed after the grace period.
 
-export const ABI_VERSION: u32 = 3;
+export const ABI_VERSION: u32 = 4;
 
 /** Longest burst that is taken from a transmitq at once. */
 export const BURST: u32 = 64;
@@ -19,6 +19,9 @@ export const CHAIN_SEGMENTS: u32 = 1024;
 export const FRAME_MAX: u32 = 65558;
 /** Ports are numbered 0 to PORTS_MAX - 1. */
 export const PORTS_MAX: u32 = 1024;
+/** Bytes of a chunk: what is mapped at once of a region that is not mapped whole; also the width of a pool's windows. */
+export const CHUNK_BYTES: u32 = 2097152;
+export const CHUNK_SHIFT: u32 = 21;
 
 /** The root: the host writes it before any worker starts. */
 @unmanaged
@@ -41,8 +44,42 @@ export class Region {
   size: u64 = 0;
   /** Offset in linear memory of its first byte, when it is mapped whole. */
   window: u32 = 0;
-  /** 0: mapped whole. */
+  /** -> ChunkedRegion, 0: mapped whole. */
   chunks: u32 = 0;
+}
+
+/**
+ * A region of which each worker maps chunks as it needs them. Behind the struct lie the workers' tables, u32 for each
+ * chunk: its offset in linear memory, 0 while this worker has not mapped it.
+ */
+@unmanaged
+export class ChunkedRegion {
+  // host
+  /** Where chunk 0 begins in the file, a multiple of its page size, and the bytes from there on. */
+  fileOffset: u64 = 0;
+  bytes: u64 = 0;
+  /** Guest physical address of chunk 0: the region itself begins `skew` bytes behind it. */
+  guestAddress: u64 = 0;
+  skew: u32 = 0;
+  /** The memory file, open as long as the region is on a list. */
+  fd: i32 = 0;
+  /** Bytes of one table. */
+  tableBytes: u32 = 0;
+  pad0: u32 = 0;
+  pad1: u64 = 0;
+  pad2: u64 = 0;
+  pad3: u64 = 0;
+}
+
+/** A window of a worker's pool: room in linear memory for one chunk. The worker's, and the host's while it has the lock. */
+@unmanaged
+export class ChunkWindow {
+  /** -> ChunkedRegion and number of the chunk that is mapped here; 0: none. */
+  region: u32 = 0;
+  chunk: u32 = 0;
+  /** Worker.windowClock when it was last used, and Worker.burstClock of the last burst that has frames in it. */
+  lastUse: u32 = 0;
+  burst: u32 = 0;
 }
 
 /** One side of the bridge: a guest's device. */
@@ -140,8 +177,10 @@ export class Worker {
   workers: u32 = 0;
   /** How many of its transmitqs have no kick eventfd (SET_VRING_KICK with bit 8): while there is one it never sleeps. */
   unkickable: u32 = 0;
-  pad0: u32 = 0;
-  pad2: u64 = 0;
+  /** Its pool: `windowCount` windows side by side from the offset `windowPool` on, -> ChunkWindow[] that tells of each. */
+  windowPool: u32 = 0;
+  windowCount: u32 = 0;
+  windowTable: u32 = 0;
   pad3: u64 = 0;
   pad4: u64 = 0;
   pad5: u64 = 0;
@@ -179,10 +218,24 @@ export class Worker {
   parks: u64 = 0;
   /** Sum of what was read ahead, so that the reads are made. */
   touched: u32 = 0;
-  pad7: u32 = 0;
+  /** Spin lock of the pool: its worker takes it to map a chunk, the host to take a region away. */
+  windowLock: u32 = 0;
+  /** Counts bursts and deliveries; its value when the burst in hand began, and how many windows that holds. */
+  windowClock: u32 = 0;
+  burstClock: u32 = 0;
+  burstWindows: u32 = 0;
+  /** 1: `locate` failed not because the guest has no such memory, but because no window could be had for it. */
+  windowMissing: u32 = 0;
+  /** Chunks that had to be mapped, and the nanoseconds it took. */
+  chunkMisses: u64 = 0;
+  chunkMissTime: u64 = 0;
+  pad7: u64 = 0;
   pad8: u64 = 0;
   pad9: u64 = 0;
   padA: u64 = 0;
+  pad10: u64 = 0;
+  pad11: u64 = 0;
+  pad12: u64 = 0;
 
   // scratch, laid out by the host behind the struct
   /** -> Frame[BURST] */

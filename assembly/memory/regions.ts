@@ -5,6 +5,7 @@
 // works with offsets and never sees a guest address.
 
 import { Region, Worker } from "../abi";
+import { locateChunk } from "./windows";
 
 /**
  * Finds the piece of guest memory around an address that is contiguous in linear memory: worker.spanStart and
@@ -17,6 +18,7 @@ export function locate(worker: Worker, regions: usize, address: u64): bool {
   for (let left = load<u32>(regions); left > 0; --left) {
     const region = changetype<Region>(entry);
     if (address - region.guestAddress < region.size) {
+      if (region.chunks != 0) return locateChunk(worker, region, address);
       worker.spanStart = region.guestAddress;
       worker.spanLength = region.size;
       worker.spanWindow = region.window;
@@ -24,6 +26,7 @@ export function locate(worker: Worker, regions: usize, address: u64): bool {
     }
     entry += offsetof<Region>();
   }
+  worker.windowMissing = 0;
   return false;
 }
 
@@ -37,6 +40,24 @@ export function translate(worker: Worker, regions: usize, address: u64, length: 
   const start = address - worker.spanStart;
   if (<u64>length > worker.spanLength - start) return 0;
   return worker.spanWindow + <u32>start;
+}
+
+/** Does all of that range lie in the guest's memory, in one region or several side by side? Nothing is mapped for it. */
+export function isMemory(regions: usize, address: u64, length: u32): bool {
+  let entry = regions + 8;
+  for (let left = load<u32>(regions); left > 0; --left) {
+    const region = changetype<Region>(entry);
+    const start = address - region.guestAddress;
+    if (start < region.size) {
+      const rest = region.size - start;
+      if (<u64>length <= rest) return true;
+      // Regions stand in the order of their addresses: what goes on is in the next.
+      address += rest;
+      length -= <u32>rest;
+    }
+    entry += offsetof<Region>();
+  }
+  return false;
 }
 
 /** Is that range one of the guest's own, wholly in one region? Where it lies here says `locate`, piece by piece. */

@@ -45,4 +45,9 @@ export const DROP_BAD_SOURCE = 12;
 export const DROP_RESERVED = 13;
 /** Its virtio_net header asks for what was not negotiated or makes no sense for it. Counted on the transmitq. */
 export const DROP_TX_OFFLOAD = 14;
-export const DROP_CAUSES = 15;
+/**
+ * The buffer lies in a region that is not mapped whole, and no window could be had for it: the frame is in more chunks
+ * than a worker's pool holds, or the kernel would not map one. Counted on the queue whose buffer it is.
+ */
+export const DROP_WINDOW = 15;
+export const DROP_CAUSES = 16;

@@ -5,13 +5,14 @@
 // copies are checked and used. Every walk is bounded: by the ring's size, or by the size of the indirect table.
 
 import { CHAIN_SEGMENTS, FRAME_MAX, Queue, SEGMENTS, Segment, Worker } from "../abi";
-import { isInOneRegion, locate } from "../memory/regions";
+import { isInOneRegion, isMemory, locate } from "../memory/regions";
 import {
   DROP_RX_CHAIN_BAD,
   DROP_TX_ADDRESS,
   DROP_TX_DIRECTION,
   DROP_TX_INDIRECT,
   DROP_TX_OVERSIZE,
+  DROP_WINDOW,
   QUEUE_BAD_NEXT,
   QUEUE_CHAIN_LOOP,
 } from "../spec/status";
@@ -94,14 +95,25 @@ function follow(
       // A table's region may be mapped in several pieces; a descriptor lies in one of them.
       const address = table + (index << 4);
       if (address - tableStart >= tableLength) {
-        if (!locate(worker, regions, address)) return fault(writable, DROP_TX_INDIRECT);
+        if (!locate(worker, regions, address)) return missing(worker, writable, DROP_TX_INDIRECT);
         tableStart = worker.spanStart;
         tableLength = worker.spanLength;
         tableWindow = worker.spanWindow;
       }
       const start = address - tableStart;
-      if (tableLength - start < <u64>VIRTQ_DESC_SIZE) return fault(writable, DROP_TX_INDIRECT);
+      const left = tableLength - start;
       entry = tableWindow + <u32>start;
+      if (left < <u64>VIRTQ_DESC_SIZE) {
+        // Its end lies in the next piece: it is put together.
+        const whole: usize = worker.headerScratch;
+        memory.copy(whole, entry, <u32>left);
+        if (!locate(worker, regions, address + left)) return missing(worker, writable, DROP_TX_INDIRECT);
+        tableStart = worker.spanStart;
+        tableLength = worker.spanLength;
+        tableWindow = worker.spanWindow;
+        memory.copy(whole + <u32>left, tableWindow, VIRTQ_DESC_SIZE - <u32>left);
+        entry = whole;
+      }
     } else if (!packed && index >= size) {
       return QUEUE_BAD_NEXT;
     }
@@ -132,7 +144,12 @@ function follow(
       // One segment for each piece of memory that the buffer touches: what is side by side in the guest is not so here.
       do {
         if (address - spanStart >= spanLength) {
-          if (!locate(worker, regions, address)) return fault(writable, DROP_TX_ADDRESS);
+          if (writable && bytes - length >= need) {
+            // Nothing will be written there: it need not be seen, but it must be the guest's.
+            if (!isMemory(regions, address, length)) return fault(writable, DROP_TX_ADDRESS);
+            break;
+          }
+          if (!locate(worker, regions, address)) return missing(worker, writable, DROP_TX_ADDRESS);
           spanStart = worker.spanStart;
           spanLength = worker.spanLength;
           spanWindow = worker.spanWindow;
@@ -166,6 +183,14 @@ function follow(
   else worker.txSegments = count;
   worker.chainBytes = <u32>min<u64>(bytes, u32.MAX_VALUE);
   return 0;
+}
+
+/**
+ * Why `locate` found nothing: the guest has no such memory, which is a fault, or it cannot be seen now, which is none.
+ * @inline
+ */
+function missing(worker: Worker, writable: bool, cause: u32): u32 {
+  return worker.windowMissing ? FAULT_DROP + DROP_WINDOW : fault(writable, cause);
 }
 
 /**

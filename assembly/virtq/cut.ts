@@ -3,6 +3,7 @@
 import { Frame, Offload, Placement, Queue, SCRATCH_TO, Worker } from "../abi";
 import { countDrop } from "../bridge/stats";
 import { onePiece } from "../memory/copy";
+import { holdForDelivery } from "../memory/windows";
 import { beginCut, cutNext, writeCut } from "../net/segment";
 import { DROP_RX_CHAIN_BAD, DROP_TX_OFFLOAD, QUEUE_OK } from "../spec/status";
 import { trace, TRACE_ENQUEUE } from "../trace";
@@ -28,6 +29,7 @@ export function deliverCut(worker: Worker, source: Queue, queue: Queue, regions:
   for (let left = count; left > 0; --left) {
     const length = cutNext(worker);
     worker.rxSegments = 0;
+    holdForDelivery(worker); // the segment before has been copied
     const cause = reserve(worker, queue, regions, placement, end, header + length);
     if (cause >= 0) {
       // A bad chain has been given back and the next may be good; what else is wrong stays so for all that follow.

@@ -15,11 +15,13 @@ import {
 } from "../abi";
 import { countDrop } from "../bridge/stats";
 import { gather } from "../memory/copy";
+import { holdForBurst } from "../memory/windows";
 import { ETHERNET_HEADER } from "../net/ethernet";
 import {
   DROP_DISABLED,
   DROP_TX_OVERSIZE,
   DROP_TX_RUNT,
+  DROP_WINDOW,
   QUEUE_BAD_HEAD,
   QUEUE_CHAIN_LOOP,
   QUEUE_OK,
@@ -69,6 +71,7 @@ function take(worker: Worker, queue: Queue, packed: bool): u32 {
   let cursor = begin;
   let taken: u32 = 0;
   worker.txSegments = 0;
+  holdForBurst(worker);
 
   for (; taken < most; ++taken, at += offsetof<Frame>(), offload += offsetof<Offload>()) {
     let id: u32 = 0;
@@ -108,6 +111,8 @@ function take(worker: Worker, queue: Queue, packed: bool): u32 {
         fail(queue, fault, worker.chainDescriptor);
         break;
       }
+      // The frames before it hold all windows there are for a burst: it begins the next one.
+      if (fault == FAULT_DROP + DROP_WINDOW && taken > 0) break;
       if (packed) {
         id = worker.chainId;
         span = worker.chainSpan;

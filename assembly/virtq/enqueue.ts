@@ -19,10 +19,11 @@ import {
 } from "../abi";
 import { countDrop } from "../bridge/stats";
 import { copy, copySegments, onePiece } from "../memory/copy";
+import { holdForDelivery } from "../memory/windows";
 import { completeChecksum } from "../net/checksum";
 import { writeHeader, writeHeaderSegments } from "../net/header";
 import { OFFLOAD_GSO } from "../spec/offload";
-import { DROP_PORT_DOWN, DROP_RX_CHAIN_BAD, QUEUE_OK } from "../spec/status";
+import { DROP_PORT_DOWN, DROP_RX_CHAIN_BAD, DROP_WINDOW, QUEUE_OK } from "../spec/status";
 import { VIRTQ_DESC_F_INDIRECT, VIRTQ_DESC_F_NEXT, VIRTQ_DESC_F_WRITE } from "../spec/virtio";
 import { trace, TRACE_ENQUEUE } from "../trace";
 import { deliverCut } from "./cut";
@@ -73,6 +74,7 @@ function deliver(worker: Worker, source: Queue, queue: Queue, group: Group, pack
   let delivered: u32 = 0;
   let bytes: u64 = 0;
   worker.rxSegments = 0;
+  holdForDelivery(worker);
 
   let number = group.first;
   for (let left = group.count; left > 0; --left) {
@@ -84,6 +86,7 @@ function deliver(worker: Worker, source: Queue, queue: Queue, group: Group, pack
       worker.rxCursor = cursor;
       deliverCut(worker, source, queue, regions, number, end);
       cursor = worker.rxCursor;
+      length = 0; // its window may have gone to another chunk
       if (queue.status != QUEUE_OK) {
         if (left > 1) countDrop(queue, DROP_RX_CHAIN_BAD, left - 1);
         break;
@@ -131,7 +134,18 @@ function deliver(worker: Worker, source: Queue, queue: Queue, group: Group, pack
         worker.rxSegments = 0;
       }
       worker.rxCursor = cursor;
-      const cause = reserve(worker, queue, regions, placement, end, need);
+      let cause = reserve(worker, queue, regions, placement, end, need);
+      if (cause == DROP_WINDOW) {
+        // The frames placed before it hold the windows: they go first. Those of a frame that asks too much go too.
+        const alone = next == placements;
+        copyPlaced(worker, queue, next);
+        next = placements;
+        placement = changetype<Placement>(next);
+        worker.rxSegments = 0;
+        length = 0;
+        holdForDelivery(worker);
+        if (!alone) cause = reserve(worker, queue, regions, placement, end, need);
+      }
       // Bad chains are given back with nothing in them; buffers that were only too few stay with the ring.
       cursor = worker.rxCursor;
       if (cause >= 0) {

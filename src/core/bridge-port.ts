@@ -5,11 +5,14 @@ import { headerSize } from "./feature-bits.js";
 import * as layout from "./layout.js";
 import type { Struct } from "./views.js";
 
-/** A piece of guest memory that is mapped at `window`. Addresses and sizes in bytes. */
+/** A piece of guest memory, mapped whole at `window`, or known to the bridge's chunk pools. In bytes. */
 export interface MappedRegion {
   guestAddress: bigint;
   size: bigint;
+  /** Meaningless with `chunks`. */
   window: number;
+  /** What `ChunkPools.add` gave; absent for a region that is mapped whole. */
+  chunks?: number;
 }
 
 /** A ring to run: offsets in linear memory, checked and aligned by whoever resolved them. */

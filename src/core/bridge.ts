@@ -9,6 +9,7 @@ import * as features from "../../assembly/spec/virtio.js";
 import { receiveOffloads, transmitOffloads } from "./offloads.js";
 import { BridgePort, BridgeQueue, type MappedRegion, type RingInMemory } from "./bridge-port.js";
 import { hasBit } from "./feature-bits.js";
+import { ChunkPools } from "./chunk-pools.js";
 import * as layout from "./layout.js";
 import type { CoreExports } from "./module.js";
 import { RangeAllocator } from "./ranges.js";
@@ -29,12 +30,15 @@ export interface BridgeOptions {
   fdb: { limit: number; portLimit: number; ageingSeconds: number };
   /** Where the windows begin; the lab's small memories have theirs nearer. Default WINDOWS_START. */
   windowsStart?: number;
+  /** Windows for chunks that each worker has (chunk-pools.ts). Default none: all regions must be mapped whole. */
+  chunkWindows?: number;
 }
 
 export class Bridge {
   readonly views: Views;
   readonly control: RangeAllocator;
   readonly windows: RangeAllocator;
+  readonly chunks: ChunkPools;
   readonly core: Struct<typeof layout.Core>;
   readonly fdb: Struct<typeof layout.Fdb>;
   readonly workers: Struct<typeof layout.Worker>[] = [];
@@ -52,7 +56,9 @@ export class Bridge {
     this.views = new Views(memory);
     this.exports = core;
     this.control = new RangeAllocator(CONTROL_START, windowsStart);
-    this.windows = new RangeAllocator(windowsStart, memory.buffer.byteLength);
+    const chunkWindows = options.chunkWindows ?? 0;
+    const poolsEnd = windowsStart + ChunkPools.bytes(workers, chunkWindows);
+    this.windows = new RangeAllocator(poolsEnd, memory.buffer.byteLength);
     this.core = this.struct(layout.Core);
     this.fdb = this.struct(layout.Fdb);
     // Twice as many entries as may be used: then one of an address's two buckets has room (assembly/bridge/fdb.ts).
@@ -70,6 +76,11 @@ export class Bridge {
     this.core.set("ports", this.allocate(layout.PORTS_MAX * 4));
     this.core.set("floodList", this.list([]));
     for (let id = 0; id < workers; id++) this.workers.push(this.createWorker(id, workers));
+    const control = {
+      allocate: (bytes: number) => this.allocate(bytes),
+      release: (at: number, bytes: number) => this.release(at, bytes),
+    };
+    this.chunks = new ChunkPools(this.views, control, this.workers, windowsStart, chunkWindows);
   }
 
   /** Makes a port with no memory and no rings. Throws when all numbers are taken. */
@@ -115,13 +126,15 @@ export class Bridge {
       this.views.u64[(entry + layout.Region.fields.guestAddress.offset) >>> 3] = region.guestAddress;
       this.views.u64[(entry + layout.Region.fields.size.offset) >>> 3] = region.size;
       this.views.u32[(entry + layout.Region.fields.window.offset) >>> 2] = region.window;
+      this.views.u32[(entry + layout.Region.fields.chunks.offset) >>> 2] = region.chunks ?? 0;
     });
     await this.replace(port.struct, "regions", at);
   }
 
-  /** The offset of a guest's range that lies in one region, or null. */
+  /** The offset of a guest's range that lies in one region, mapped whole, or null. */
   resolve(port: BridgePort, guestAddress: bigint, length: number): number | null {
     for (const region of port.regions) {
+      if (region.chunks !== undefined) continue;
       const start = guestAddress - region.guestAddress;
       if (start >= 0n && start + BigInt(length) <= region.size) return region.window + Number(start);
     }

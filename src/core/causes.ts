@@ -17,6 +17,7 @@ import {
   DROP_TX_OFFLOAD,
   DROP_TX_OVERSIZE,
   DROP_TX_RUNT,
+  DROP_WINDOW,
   QUEUE_BAD_AVAIL_INDEX,
   QUEUE_BAD_HEAD,
   QUEUE_BAD_NEXT,
@@ -110,6 +111,11 @@ const CAUSES: Record<number, DropCause> = {
     name: "tx-offload",
     explanation: "The frame asks for a checksum or segmentation that was not negotiated or makes no sense for it.",
     hint: "The sending guest's driver is faulty: update it, or turn its offloads off (offloads: false on its port).",
+  },
+  [DROP_WINDOW]: {
+    name: "window",
+    explanation: "A buffer's part of a guest too large to be mapped whole could not be mapped when it was needed.",
+    hint: "The guest spreads one frame over too much of its memory, or the kernel has no huge pages or mappings left (vm.nr_hugepages, vm.max_map_count).",
   },
 };
 

@@ -1,9 +1,11 @@
 // GENERATED from assembly/abi.ts by tools/layout-transform.mjs at every build. Do not edit.
 
-export const ABI_VERSION = 3;
+export const ABI_VERSION = 4;
 export const BURST = 64;
 export const CALLS_MAX = 32768;
 export const CHAIN_SEGMENTS = 1024;
+export const CHUNK_BYTES = 2097152;
+export const CHUNK_SHIFT = 21;
 export const FRAME_MAX = 65558;
 export const HEADERS_MAX = 512;
 export const HEADER_COPY = 16;
@@ -13,6 +15,28 @@ export const SCRATCH_HEADERS = 48;
 export const SCRATCH_TO = 40;
 export const SEGMENTS = 2048;
 export const TRACE_EVENTS = 4096;
+
+export const ChunkWindow = {
+  size: 16,
+  fields: {
+    region: { offset: 0, type: "u32" },
+    chunk: { offset: 4, type: "u32" },
+    lastUse: { offset: 8, type: "u32" },
+    burst: { offset: 12, type: "u32" },
+  },
+} as const;
+
+export const ChunkedRegion = {
+  size: 64,
+  fields: {
+    fileOffset: { offset: 0, type: "u64" },
+    bytes: { offset: 8, type: "u64" },
+    guestAddress: { offset: 16, type: "u64" },
+    skew: { offset: 24, type: "u32" },
+    fd: { offset: 28, type: "i32" },
+    tableBytes: { offset: 32, type: "u32" },
+  },
+} as const;
 
 export const Core = {
   size: 20,
@@ -205,13 +229,16 @@ export const TraceEvent = {
 } as const;
 
 export const Worker = {
-  size: 256,
+  size: 320,
   fields: {
     id: { offset: 0, type: "u32" },
     transmitqs: { offset: 4, type: "u32" },
     stop: { offset: 8, type: "u32" },
     workers: { offset: 12, type: "u32" },
     unkickable: { offset: 16, type: "u32" },
+    windowPool: { offset: 20, type: "u32" },
+    windowCount: { offset: 24, type: "u32" },
+    windowTable: { offset: 28, type: "u32" },
     epoch: { offset: 64, type: "u32" },
     parked: { offset: 68, type: "u32" },
     callCount: { offset: 72, type: "u32" },
@@ -232,22 +259,29 @@ export const Worker = {
     polls: { offset: 144, type: "u64" },
     parks: { offset: 152, type: "u64" },
     touched: { offset: 160, type: "u32" },
-    padA: { offset: 184, type: "u64" },
-    frameTable: { offset: 192, type: "u32" },
-    txSegmentTable: { offset: 196, type: "u32" },
-    rxSegmentTable: { offset: 200, type: "u32" },
-    placements: { offset: 204, type: "u32" },
-    calls: { offset: 208, type: "u32" },
-    groupTable: { offset: 212, type: "u32" },
-    groupOf: { offset: 216, type: "u32" },
-    headerScratch: { offset: 220, type: "u32" },
-    headerCopies: { offset: 224, type: "u32" },
-    offloadTable: { offset: 228, type: "u32" },
-    reservedTable: { offset: 232, type: "u32" },
-    trace: { offset: 236, type: "u32" },
-    traceCount: { offset: 240, type: "u32" },
-    packet: { offset: 244, type: "u32" },
-    packetHeaders: { offset: 248, type: "u32" },
-    fragmentId: { offset: 252, type: "u32" },
+    windowLock: { offset: 164, type: "u32" },
+    windowClock: { offset: 168, type: "u32" },
+    burstClock: { offset: 172, type: "u32" },
+    burstWindows: { offset: 176, type: "u32" },
+    windowMissing: { offset: 180, type: "u32" },
+    chunkMisses: { offset: 184, type: "u64" },
+    chunkMissTime: { offset: 192, type: "u64" },
+    padA: { offset: 224, type: "u64" },
+    frameTable: { offset: 256, type: "u32" },
+    txSegmentTable: { offset: 260, type: "u32" },
+    rxSegmentTable: { offset: 264, type: "u32" },
+    placements: { offset: 268, type: "u32" },
+    calls: { offset: 272, type: "u32" },
+    groupTable: { offset: 276, type: "u32" },
+    groupOf: { offset: 280, type: "u32" },
+    headerScratch: { offset: 284, type: "u32" },
+    headerCopies: { offset: 288, type: "u32" },
+    offloadTable: { offset: 292, type: "u32" },
+    reservedTable: { offset: 296, type: "u32" },
+    trace: { offset: 300, type: "u32" },
+    traceCount: { offset: 304, type: "u32" },
+    packet: { offset: 308, type: "u32" },
+    packetHeaders: { offset: 312, type: "u32" },
+    fragmentId: { offset: 316, type: "u32" },
   },
 } as const;

@@ -15,6 +15,18 @@ export interface CoreExports {
   fdbFlush(core: number, port: number): number;
 }
 
+/**
+ * The one function the core is given (assembly/memory/env.ts): maps a chunk of a region that is not mapped whole over a
+ * window of the worker's pool. Pointers and offsets are u32. Returns the nanoseconds it took, at least 1; 0: not done.
+ */
+export type MapChunk = (worker: number, region: number, chunk: number, offset: number) => number;
+
+/** For a memory in which all regions are mapped whole, and for instances that poll nothing. */
+const mapNothing: MapChunk = () => 0;
+
+/** What a module may import from "env". */
+const IMPORTS = ["memory", "mapChunk"];
+
 export type BuildTarget = "release" | "checked" | "browser";
 
 /** 64 KiB pages of the whole address space that a 32-bit memory can have. */
@@ -29,27 +41,33 @@ export function createMemory(pages = FULL_MEMORY_PAGES): WebAssembly.Memory {
 }
 
 /**
- * Compiles a module and checks that it is what this host was built with: it must import the memory and nothing else.
- * Throws when it is another.
+ * Compiles a module and checks that it is what this host was built with: it may import the memory, `mapChunk` and nothing
+ * else. Throws when it is another.
  */
 export function compileModule(bytes: BufferSource): WebAssembly.Module {
   const module = new WebAssembly.Module(bytes);
   for (const { module: from, name } of WebAssembly.Module.imports(module)) {
-    if (from !== "env" || name !== "memory") {
-      throw new Error(`the Wasm module imports ${from}.${name}: only env.memory is allowed (build it anew)`);
+    if (from !== "env" || !IMPORTS.includes(name)) {
+      const allowed = IMPORTS.map((word) => `env.${word}`).join(" and ");
+      throw new Error(`the Wasm module imports ${from}.${name}: only ${allowed} are allowed (build it anew)`);
     }
   }
   return module;
 }
 
 /** An instance of the core over `memory`. Any number of them may share one memory. */
-export function instantiateCore(module: WebAssembly.Module, memory: WebAssembly.Memory): CoreExports {
-  return instantiate<CoreExports>(module, memory);
+export function instantiateCore(
+  module: WebAssembly.Module,
+  memory: WebAssembly.Memory,
+  mapChunk = mapNothing,
+): CoreExports {
+  return instantiate<CoreExports>(module, memory, mapChunk);
 }
 
 /** An instance of any of our modules over `memory`, with plain (unwrapped) functions; checks the ABI version. */
-export function instantiate<T>(module: WebAssembly.Module, memory: WebAssembly.Memory): T {
-  const { instance } = instantiateSync(module, { env: { memory } });
+export function instantiate<T>(module: WebAssembly.Module, memory: WebAssembly.Memory, mapChunk = mapNothing): T {
+  const imports = { env: { memory, mapChunk } };
+  const { instance } = instantiateSync(module, imports);
   const exports = instance.exports as Record<string, unknown>;
   const version = (exports.ABI_VERSION as WebAssembly.Global | undefined)?.value;
   if (version !== ABI_VERSION) {

@@ -7,7 +7,7 @@
 import { workerData } from "node:worker_threads";
 
 const { memory, module, core, worker, offsets, control } = workerData;
-const { poll } = new WebAssembly.Instance(module, { env: { memory } }).exports;
+const { poll } = new WebAssembly.Instance(module, { env: { memory, mapChunk: () => 0 } }).exports;
 const words = new Int32Array(memory.buffer);
 const controls = new Int32Array(control);
 
