@@ -104,7 +104,7 @@ describe.each(TARGETS)("calls, %s build", (target) => {
     },
   );
 
-  test("event idx: an event that lies at the edge of a burst is met exactly", async () => {
+  test("F28: event idx: an event that lies at the edge of a burst is met exactly", async () => {
     const { sw, a, b } = await pair(EVENT_IDX, 65_533);
     const avail = b.memory.at(b.rx[0]!.ring.avail);
     const ask = (index: number) => sw.bridge.views.data.setUint16(avail + 4 + b.size * 2, index & 0xffff, true);

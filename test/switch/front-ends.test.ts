@@ -21,7 +21,7 @@ import { useLab } from "./support/use-lab.js";
 describeLinux("front-ends that come and go", () => {
   const group = useLab();
 
-  test("200 of them, half cut off at every step of their setup, leave no descriptor and no mapping", async () => {
+  test("F3, F4: 200 of them, half cut off at every step of their setup, leave no descriptor and no mapping", async () => {
     const [vm1, vm2] = group.ports(2) as [string, string];
     const guest = group.hand();
     const other = group.hand();

@@ -160,7 +160,7 @@ describeLinux("memory that changes under running rings", () => {
     await flow.settle(drops);
   });
 
-  test("a new table for the same memory pauses the rings and loses nothing uncounted", async () => {
+  test("M37: a new table for the same memory pauses the rings and loses nothing uncounted", async () => {
     const { lab, vm1, sender, receiver, drops } = await start();
     const before = lab.guestMappings();
     const flow = new Flow(sender, receiver).go();

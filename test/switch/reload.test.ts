@@ -54,7 +54,7 @@ afterEach(async () => {
 });
 
 describeLinux("a configuration that is read again", () => {
-  test("adds, removes and changes ports, and leaves the others alone", async () => {
+  test("F39, F40: adds, removes and changes ports, and leaves the others alone", async () => {
     const [guest, other] = [hand(), hand()];
     await guest.start(lab.file("vm1"));
     await other.start(lab.file("vm2"));

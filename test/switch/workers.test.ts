@@ -71,7 +71,7 @@ describeLinux("two workers", () => {
     expect(ports.map(({ drops }) => drops)).toEqual([{}, {}, {}, {}]);
   });
 
-  test.each([4, 1, 3])("a guest with 4 queue pairs and one with %i", async (queuePairs) => {
+  test.each([4, 1, 3])("F19: a guest with 4 queue pairs and one with %i", async (queuePairs) => {
     await lab.start(PORTS, TWO);
     // As many flows each way as the larger has queue pairs; the smaller sends several on one.
     const pair = await attach(lab, ["vm1", "vm2"], 1, [{ pairs: 4 }, { pairs: queuePairs }]);

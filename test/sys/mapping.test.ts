@@ -51,7 +51,7 @@ describeLinux("mapping into linear memory", () => {
   const { own, close } = useDescriptors();
   const page = hostPageSize();
 
-  it("makes a file and the memory the same bytes, in both directions, also after the descriptor is closed", () => {
+  it("F1: makes a file and the memory the same bytes, in both directions, also after the descriptor is closed", () => {
     const { bytes, base } = linearMemory();
     const file = own(createMemfd("guest", 4 * page));
     const other = own(dupFd(file));

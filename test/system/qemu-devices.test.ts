@@ -40,7 +40,7 @@ describeNeeding(["switch", "qemu"], "guests with different devices", () => {
   });
 
   test.each(variants.map((variant) => [variant.what, variant] as const))(
-    "%s",
+    "F31: %s",
     async (what, { device, headerBytes }) => {
       await other?.kill();
       await bridge.waitForState("waiting", [otherPort.name]);

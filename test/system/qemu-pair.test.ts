@@ -50,7 +50,7 @@ for (const [qemu, title] of [
       }
     });
 
-    test.each(["receiver", "sender"])("a %s that reboots in the middle of a stream comes back", async (which) => {
+    test.each(["receiver", "sender"])("M38: a %s that reboots in the middle of a stream comes back", async (which) => {
       const [rebooted, other] = which === "receiver" ? [two, one] : [one, two];
       const stream = await endlessStream(one, two);
       await bridge.waitForFramesTo(port2.name, 2000);

@@ -43,7 +43,7 @@ for (const [role, title] of [
       expect(await ping(guests[0]!, guests[1]!, 20)).toBe(20);
     });
 
-    test("traffic resumes by itself after SIGKILL and a new start", async () => {
+    test("F5, F21: traffic resumes by itself after SIGKILL and a new start", async () => {
       const [one, two] = guests as [Guest, Guest];
       const before = bridge!.pid;
       const pings = await pingJob(one, two, 500, 0.05);

@@ -19,7 +19,7 @@ const variants = [
 const macs = ["52:54:00:00:05:01", "52:54:00:00:05:02"];
 
 describeNeeding(["switch", "testpmd"], "DPDK virtio-user", () => {
-  test.each(variants)("every frame is accounted for, %o", async ({ server, mrg_rxbuf }) => {
+  test.each(variants)("F20, F30, F35: every frame is accounted for, %o", async ({ server, mrg_rxbuf }) => {
     const ports = [0, 1].map((index) =>
       socketPort(`pmd${index}-${server}-${mrg_rxbuf}`, server ? "connect" : "listen"),
     );

@@ -44,7 +44,7 @@ function pushSplit(bytes: Uint8Array, ends: number[], fdsAt: Map<number, Fd[]>):
 }
 
 describe("Framer", () => {
-  test("M41: one byte at a time gives the same message, with the descriptors of its first byte", () => {
+  test("M41, F13: one byte at a time gives the same message, with the descriptors of its first byte", () => {
     const bytes = join(owner, kick, owner);
     const everyByte = Array.from({ length: bytes.length - 1 }, (_, i) => i + 1);
     const messages = pushSplit(bytes, everyByte, new Map([[owner.length, [7]]]));
@@ -123,12 +123,12 @@ describe("Framer", () => {
     expect(framed.messages).toHaveLength(1);
   });
 
-  test("a back-end's replies are framed for a front-end", () => {
+  test("F12: a back-end's replies are framed for a front-end", () => {
     const reply = encodeReply(1, { kind: "u64", value: 5n });
     expect(new Framer("replies").push(reply).messages).toHaveLength(1);
   });
 
-  test("half a message and then the end: its descriptors are handed back once", () => {
+  test("F13: half a message and then the end: its descriptors are handed back once", () => {
     const framer = new Framer("requests");
     framer.push(kick.subarray(0, 15), [4, 5]);
     expect(framer.midMessage).toBe(true);

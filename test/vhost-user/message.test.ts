@@ -57,7 +57,7 @@ describe("payload codecs", () => {
     );
   });
 
-  test("the bytes are those of the specification's structures", () => {
+  test("M35: the bytes are those of the specification's structures", () => {
     expect(encodeReply(11, { kind: "vringState", index: 1, num: 0x1234 })).toEqual(
       bytesOf("0b000000 05000000 08000000 01000000 34120000"),
     );
