@@ -38,6 +38,7 @@ export const VIRTIO_F_VERSION_1 = 32;
 export const VIRTIO_F_ACCESS_PLATFORM = 33;
 export const VIRTIO_F_RING_PACKED = 34;
 export const VIRTIO_F_IN_ORDER = 35;
+export const VIRTIO_F_RING_RESET = 40;
 
 // vhost bits carried in the same u64
 export const VHOST_F_LOG_ALL = 26;
@@ -60,10 +61,6 @@ export const VIRTQ_SIZE_MAX = 32768;
 export const VIRTQ_DESC_ALIGN = 16;
 export const VIRTQ_AVAIL_ALIGN = 2;
 export const VIRTQ_USED_ALIGN = 4;
-
-// packed virtqueue, virtio 1.3 section 2.8
-export const VIRTQ_EVENT_AREA_SIZE = 4;
-export const VIRTQ_EVENT_AREA_ALIGN = 4;
 
 // struct virtio_net_hdr, virtio 1.3 section 5.1.6
 export const VIRTIO_NET_HDR_SIZE_LEGACY = 10;

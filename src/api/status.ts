@@ -48,6 +48,8 @@ export interface PortStatus {
   features: string[];
   protocolFeatures: string[];
   headerBytes: number;
+  /** The MTU that the front-end or the configuration told, if any did. */
+  mtu?: number;
   regions: RegionStatus[];
   queues: QueueStatus[];
   /** Sums over the queues. rx = from the guest, tx = to the guest. */

@@ -112,6 +112,7 @@ function portDetail(port: PortStatus): string {
   if (port.features.length > 0) {
     parts.push(indent(`features: ${port.features.map(shortFeature).join(" ")} (${port.headerBytes}-byte header)`));
   }
+  if (port.mtu !== undefined) parts.push(indent(`mtu: ${port.mtu}`));
   if (port.protocolFeatures.length > 0) {
     parts.push(indent(`protocol: ${port.protocolFeatures.map(shortFeature).join(" ")}`));
   }

@@ -126,6 +126,8 @@ export function checkPort(
   const path = absolute(parsed.data[role] ?? "", context, [name, role], problems);
   const port: PortConfig = { name, role, path, queues: parsed.data.queues ?? QUEUE_PAIRS_DEFAULT };
   if (parsed.data.mode !== undefined) port.mode = parsed.data.mode;
+  if (parsed.data.mac !== undefined) port.mac = parsed.data.mac;
+  if (parsed.data.mtu !== undefined) port.mtu = parsed.data.mtu;
   if (parsed.data.group !== undefined) {
     const gid = context.lookupGroup(parsed.data.group);
     if (gid === undefined) {

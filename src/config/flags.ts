@@ -6,6 +6,8 @@ import { ConfigError } from "./problems.js";
 import type { PortConfig } from "./schema.js";
 
 const FORM = "NAME=listen:PATH or NAME=connect:PATH, then ,mode=0660 ,group=kvm ,queues=4 as needed";
+/** Keys whose values are numbers. */
+const NUMBERS = ["queues", "mtu"];
 
 /**
  * Reads the value of one --port flag. Relative paths start from the working folder. A comma ends the path, so a path
@@ -33,8 +35,8 @@ export function parsePortFlag(
     const value = equals < 0 ? "" : option.slice(equals + 1);
     if (equals < 0) lines.push(`"${option}" has no value: write ${option || "queues"}=VALUE`);
     else if (Object.hasOwn(raw, key)) lines.push(`${key}: is given twice`);
-    // On a command line all is text; only queues is a number.
-    else raw[key] = key === "queues" && /^\d+$/.test(value) ? Number(value) : value;
+    // On a command line all is text.
+    else raw[key] = NUMBERS.includes(key) && /^\d+$/.test(value) ? Number(value) : value;
   }
   const { port, problems } = checkPort(name, raw, context);
   for (const { path: keys, text } of problems) lines.push([...keys.slice(1), text].join(": "));

@@ -2,6 +2,7 @@
 // The file's keys are kebab-case, the type's are camelCase. Rules that join several keys are in check.ts.
 
 import { z } from "zod";
+import { isInterfaceMac, parseMac } from "../core/mac.js";
 import { describeValue } from "./problems.js";
 
 /** One port of the switch: one vhost-user socket. */
@@ -18,6 +19,9 @@ export interface PortConfig {
   gid?: number;
   /** Queue pairs offered to the front-end. */
   queues: number;
+  /** What the guest's driver may read in the device's configuration space. */
+  mac?: string;
+  mtu?: number;
 }
 
 export interface FdbConfig {
@@ -51,6 +55,9 @@ export const SPIN_US_MAX = 500_000;
 /** Queue pairs of one port: what the vhost-user session can have at most (src/vhost-user/state.ts). */
 export const QUEUE_PAIRS_MAX = 128;
 export const QUEUE_PAIRS_DEFAULT = 8;
+/** virtio 1.3 section 5.1.4.1. */
+export const MTU_MIN = 68;
+export const MTU_MAX = 65_535;
 export const AGEING_DEFAULT = 300;
 /** The longest ageing time IEEE 802.1Q allows, in seconds. */
 export const AGEING_MAX = 1_000_000;
@@ -102,6 +109,16 @@ function groupName() {
   });
 }
 
+function macAddress() {
+  const valid = (value: unknown) => typeof value === "string" && isInterfaceMac(parseMac(value) ?? 0n);
+  return z
+    .custom<string>(valid, {
+      error: (issue) =>
+        `must be the MAC address of one interface such as "52:54:00:12:34:56", not ${describeValue(issue.input)}`,
+    })
+    .transform((text) => text.toLowerCase());
+}
+
 /** The file without its ports, which are checked one by one so that a fault in one hides none in another. */
 export const FileSchema = z.strictObject({
   workers: wholeNumber(1, WORKERS_MAX).optional(),
@@ -127,6 +144,8 @@ export const PortSchema = z.strictObject({
   mode: fileMode().optional(),
   group: groupName().optional(),
   queues: wholeNumber(1, QUEUE_PAIRS_MAX).optional(),
+  mac: macAddress().optional(),
+  mtu: wholeNumber(MTU_MIN, MTU_MAX).optional(),
 });
 
 /** The keys that may stand in each section, for "did you mean". */

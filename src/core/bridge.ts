@@ -11,6 +11,7 @@ import { BridgePort, BridgeQueue, type MappedRegion, type RingInMemory } from ".
 import { hasBit } from "./feature-bits.js";
 import { ChunkPools } from "./chunk-pools.js";
 import * as layout from "./layout.js";
+import { formatMac } from "./mac.js";
 import type { CoreExports } from "./module.js";
 import { RangeAllocator } from "./ranges.js";
 import { Struct, Views } from "./views.js";
@@ -193,6 +194,16 @@ export class Bridge {
     return queue.struct.get("nextAvail");
   }
 
+  /** Stops a queue and forgets it with its counters. */
+  async removeQueue(port: BridgePort, index: number): Promise<void> {
+    const queue = port.queues.get(index);
+    if (queue === undefined) return;
+    await this.stopQueue(port, index);
+    this.release(queue.struct.at, QUEUE_BYTES);
+    port.queues.delete(index);
+    this.queueCount--;
+  }
+
   /** SET_VRING_ENABLE. A disabled receiveq gets nothing; a disabled transmitq is drained and its frames discarded. */
   async setEnabled(port: BridgePort, index: number, enabled: boolean): Promise<void> {
     const queue = port.queues.get(index);
@@ -219,9 +230,7 @@ export class Bridge {
     for (let at = start; at < start + this.fdbBytes; at += layout.FdbEntry.size) {
       const key = this.views.u64[at >>> 3]!;
       if (key === 0n) continue;
-      const octets = Array.from({ length: 6 }, (_, i) => Number((key >> BigInt(8 * i)) & 0xffn));
-      const mac = octets.map((octet) => octet.toString(16).padStart(2, "0")).join(":");
-      entries.push({ mac, port: Number(key >> 48n) - 1, seen: this.views.u32[(at + 8) >>> 2]! });
+      entries.push({ mac: formatMac(key), port: Number(key >> 48n) - 1, seen: this.views.u32[(at + 8) >>> 2]! });
     }
     return entries;
   }
@@ -365,7 +374,7 @@ export class Bridge {
   }
 
   /** Control memory, zeroed, on cache lines of its own. */
-  private allocate(bytes: number): number {
+  allocate(bytes: number): number {
     const size = roundUp(bytes, 64);
     const at = this.control.allocate(size, 64);
     if (at === null) throw new Error("the switch's own tables do not fit: lower fdb.limit or the number of ports");
@@ -373,7 +382,8 @@ export class Bridge {
     return at;
   }
 
-  private release(at: number, bytes: number): void {
+  /** Gives back what `allocate` gave; nothing may use it any more. */
+  release(at: number, bytes: number): void {
     this.control.release(at, roundUp(bytes, 64));
   }
 }

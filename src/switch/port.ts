@@ -5,19 +5,23 @@ import type { BridgePort, RingInMemory } from "../core/bridge-port.js";
 import { queueStatusText } from "../core/causes.js";
 import { type RingPart, ringParts } from "../core/ring-parts.js";
 import { QUEUE_OK } from "../../assembly/spec/status.js";
+import { injectFrame } from "../core/inject.js";
 import type { PortConfig } from "../config/schema.js";
 import { adoptNotifier, drain, isFull, signal } from "../sys/eventfd.js";
 import { closeFd } from "../sys/memfd.js";
-import type { Effect, EffectOutcome, Fd, MemoryRegion, RingSetup } from "../vhost-user/effects.js";
 import type { Transcript } from "../vhost-user/transcript.js";
+import type { Effect, EffectOutcome, Fd, MemoryRegion, RingFds, RingSetup } from "../vhost-user/effects.js";
 import type { GuestMemory, Mapping } from "./guest-memory.js";
 import { PortMigration } from "./port-migration.js";
 import type { Logger } from "pino";
+import { rarpFrame } from "./rarp.js";
 import type { WorkerPool } from "./worker-pool.js";
 
-/** What a running ring sleeps on. */
+/** What a running ring has of its front-end. */
 interface RunningQueue {
   kick: Fd | null;
+  /** Signalled when the guest breaks the ring. */
+  err: Fd | null;
   /** Only transmitqs have one. */
   worker?: number;
 }
@@ -89,6 +93,8 @@ export class Port {
       this.fail(
         `the guest broke queue ${index}: ${reason}; the queue is stopped until the guest's driver sets it up again`,
       );
+      const err = this.running.get(index)?.err ?? null;
+      if (err !== null) signal(err);
     }
   }
 
@@ -123,7 +129,7 @@ export class Port {
         await this.removeRegion(effect.region);
         return {};
       case "startQueue":
-        await this.startQueue(effect.index, effect.ring, effect.kick, effect.call, effect.enabled);
+        await this.startQueue(effect.index, effect.ring, effect, effect.enabled);
         return {};
       case "stopQueue":
         return { nextAvail: await this.stopQueue(effect.index) };
@@ -150,6 +156,12 @@ export class Port {
         return {};
       case "abortTransfer":
         this.migration.abortTransfer();
+        return {};
+      case "setErr":
+        this.setErr(effect.index, effect.err);
+        return {};
+      case "sendRarp":
+        await this.inject(rarpFrame(effect.mac));
         return {};
       case "close":
         for (const fd of effect.fds) closeFd(fd);
@@ -189,19 +201,14 @@ export class Port {
     this.memory.unmap(mapping!);
   }
 
-  private async startQueue(
-    index: number,
-    setup: RingSetup,
-    kick: Fd | null,
-    call: Fd | null,
-    enabled: boolean,
-  ): Promise<void> {
+  private async startQueue(index: number, setup: RingSetup, fds: RingFds, enabled: boolean): Promise<void> {
+    const { kick, call, err } = fds;
     const ring = this.resolveRing(index, setup);
-    if (kick !== null) mustBeEventFd(kick, `the kick descriptor of queue ${index}`);
-    if (call !== null) mustBeEventFd(call, `the call descriptor of queue ${index}`);
+    for (const [name, fd] of Object.entries({ kick, call, err }))
+      mustBeEventFd(fd, `the ${name} descriptor of queue ${index}`);
     const isTransmitq = index % 2 === 1;
     const worker = isTransmitq ? this.pool.assign(kick) : undefined;
-    this.running.set(index, { kick, worker });
+    this.running.set(index, { kick, err, worker });
     this.reportedBroken.delete(index);
     await this.bridge.startQueue(this.bridgePort, index, ring, {
       callFd: call ?? NO_CALL,
@@ -223,14 +230,14 @@ export class Port {
   }
 
   private async setCall(index: number, call: Fd | null): Promise<void> {
-    if (call !== null) mustBeEventFd(call, `the call descriptor of queue ${index}`);
+    mustBeEventFd(call, `the call descriptor of queue ${index}`);
     await this.bridge.setCallFd(this.bridgePort, index, call ?? NO_CALL);
     // What was completed before the driver could be told through this descriptor.
     if (call !== null && this.running.has(index)) signal(call);
   }
 
   private async setKick(index: number, kick: Fd | null): Promise<void> {
-    if (kick !== null) mustBeEventFd(kick, `the kick descriptor of queue ${index}`);
+    mustBeEventFd(kick, `the kick descriptor of queue ${index}`);
     const queue = this.running.get(index);
     if (queue === undefined) return;
     if (queue.worker !== undefined) {
@@ -242,6 +249,25 @@ export class Port {
     queue.kick = kick;
   }
 
+  private setErr(index: number, err: Fd | null): void {
+    mustBeEventFd(err, `the err descriptor of queue ${index}`);
+    const queue = this.running.get(index);
+    if (queue === undefined) return;
+    queue.err = err;
+    // It is told at once of what the one before it was told, or nobody.
+    if (err !== null && this.reportedBroken.has(index)) signal(err);
+  }
+
+  /** Sends a frame as if the guest had sent it. */
+  private async inject(frame: Uint8Array): Promise<void> {
+    const worker = this.pool.assign(null);
+    try {
+      await injectFrame(this.bridge, this.bridgePort, frame, worker);
+    } finally {
+      this.pool.unassign(worker, null);
+    }
+  }
+
   /** The ring's parts as offsets in linear memory. The core's atomic accesses trap when they are misaligned. */
   private resolveRing(index: number, setup: RingSetup): RingInMemory {
     const { size, packed, nextAvail } = setup;
@@ -251,12 +277,13 @@ export class Port {
       if (at % align !== 0) throw new Error(`the ${name} of queue ${index} is not aligned to ${align} bytes`);
       return at;
     });
-    return { size, desc: desc!, avail: avail!, used: used!, nextAvail };
+    return { size, packed, desc: desc!, avail: avail!, used: used!, nextAvail };
   }
 }
 
 /** A worker writes to it and sleeps on it: anything but an eventfd could block it, or wake it for ever. */
-function mustBeEventFd(fd: Fd, what: string): void {
+function mustBeEventFd(fd: Fd | null, what: string): void {
+  if (fd === null) return;
   const { kind, target } = adoptNotifier(fd);
   if (kind !== "eventfd") throw new Error(`${what} is no eventfd but ${target}`);
 }

@@ -28,6 +28,7 @@ export function portStatus(port: Port, endpoint: Endpoint): PortStatus {
     features: featureNames(session?.features ?? 0n),
     protocolFeatures: protocolFeatureNames(session?.protocolFeatures ?? 0n),
     headerBytes: bridgePort.headerBytes,
+    mtu: session?.mtu ?? undefined,
     regions: mappings.map((mapping) => ({
       guestAddress: hex(mapping.guestAddress),
       size: Number(mapping.size),

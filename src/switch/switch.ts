@@ -6,6 +6,7 @@ import { diffConfig } from "../config/diff.js";
 import type { PortConfig, SwitchConfig } from "../config/schema.js";
 import { Bridge } from "../core/bridge.js";
 import { createMemory, instantiateCore } from "../core/module.js";
+import { parseMac } from "../core/mac.js";
 import { loadModule } from "../core/wasm-files.js";
 import { packageVersion } from "../version.js";
 import { Reactor } from "../sys/reactor.js";
@@ -162,7 +163,9 @@ export class Switch implements Omit<SwitchControl, "reload"> {
   private async openPort(config: PortConfig): Promise<void> {
     const port = new Port(config, this.bridge, this.pool, this.memory, this.log.child({ port: config.name }));
     try {
-      const endpoint = openEndpoint(port, this.reactor, { queuePairs: config.queues }, this.recording);
+      const { queues: queuePairs, mtu } = config;
+      const mac = config.mac === undefined ? undefined : parseMac(config.mac);
+      const endpoint = openEndpoint(port, this.reactor, { queuePairs, mac, mtu }, this.recording);
       this.ports.set(config.name, { port, endpoint });
     } catch (error) {
       await port.remove();

@@ -35,6 +35,13 @@ export interface DirtyLog {
   offset: bigint;
 }
 
+/** The eventfds of a ring; null where the front-end gave none. */
+export interface RingFds {
+  kick: Fd | null;
+  call: Fd | null;
+  err: Fd | null;
+}
+
 export type Effect =
   /** Negotiated virtio features: the switch derives header size, mergeable buffers, event idx. No ring runs. */
   | { kind: "setFeatures"; features: bigint }
@@ -43,8 +50,8 @@ export type Effect =
   | { kind: "addRegion"; region: MemoryRegion; fd: Fd }
   /** Rings that lie in the region have been stopped before. */
   | { kind: "removeRegion"; region: MemoryRegion }
-  /** Run a ring. The kick and call descriptors stay owned by the session: it closes them only after stopQueue/setCall. */
-  | { kind: "startQueue"; index: number; ring: RingSetup; kick: Fd | null; call: Fd | null; enabled: boolean }
+  /** Run a ring. The descriptors stay owned by the session: it closes them only after stopQueue or the effect that swaps them. */
+  | ({ kind: "startQueue"; index: number; ring: RingSetup; enabled: boolean } & RingFds)
   /** Drain and stop a ring. Its outcome is where to go on; after it no guest memory is touched by that ring. */
   | { kind: "stopQueue"; index: number }
   | { kind: "setEnabled"; index: number; enabled: boolean }
@@ -61,6 +68,10 @@ export type Effect =
   /** Wait for the transfer's end; its outcome is how it went. */
   | { kind: "finishTransfer" }
   | { kind: "abortTransfer" }
+  /** Swap the descriptor of a running ring that is signalled when the guest breaks the ring. */
+  | { kind: "setErr"; index: number; err: Fd | null }
+  /** Put a broadcast RARP request from this address (core/mac.ts) into the switch, as if the port's guest had sent it. */
+  | { kind: "sendRarp"; mac: bigint }
   /** Close descriptors that nothing uses any more. */
   | { kind: "close"; fds: Fd[] }
   /** Something an operator should read, once. */

@@ -7,7 +7,10 @@ import * as virtio from "../../assembly/spec/virtio.js";
 /** Protocol feature bit numbers (VHOST_USER_PROTOCOL_F_*) that this code refers to. */
 export const PROTOCOL_F_MQ = 0;
 export const PROTOCOL_F_LOG_SHMFD = 1;
+export const PROTOCOL_F_RARP = 2;
 export const PROTOCOL_F_REPLY_ACK = 3;
+export const PROTOCOL_F_MTU = 4;
+export const PROTOCOL_F_CONFIG = 9;
 export const PROTOCOL_F_RESET_DEVICE = 13;
 export const PROTOCOL_F_CONFIGURE_MEM_SLOTS = 15;
 export const PROTOCOL_F_STATUS = 16;
@@ -104,6 +107,7 @@ export const PROTOCOL_FEATURE_NAMES: Readonly<Record<number, string>> = {
  * IN_ORDER is true of this back-end, and DPDK's driver takes its fast path with it.
  */
 export const DEFAULT_FEATURES: bigint = bits(
+  virtio.VIRTIO_NET_F_MTU,
   virtio.VIRTIO_NET_F_MRG_RXBUF,
   virtio.VIRTIO_NET_F_STATUS,
   virtio.VIRTIO_NET_F_CTRL_VQ,
@@ -114,16 +118,42 @@ export const DEFAULT_FEATURES: bigint = bits(
   virtio.VIRTIO_F_EVENT_IDX,
   virtio.VHOST_USER_F_PROTOCOL_FEATURES,
   virtio.VIRTIO_F_VERSION_1,
+  virtio.VIRTIO_F_RING_PACKED,
   virtio.VIRTIO_F_IN_ORDER,
+  virtio.VIRTIO_F_RING_RESET,
 );
 
 export const DEFAULT_PROTOCOL_FEATURES: bigint = bits(
   PROTOCOL_F_MQ,
+  PROTOCOL_F_RARP,
   PROTOCOL_F_REPLY_ACK,
+  PROTOCOL_F_MTU,
   PROTOCOL_F_RESET_DEVICE,
   PROTOCOL_F_CONFIGURE_MEM_SLOTS,
   PROTOCOL_F_STATUS,
 );
+
+/** What a port's configuration says about the device: the fields of its configuration space that are known. */
+export interface DeviceConfig {
+  /** As core/mac.ts has it. */
+  mac?: bigint | undefined;
+  mtu?: number | undefined;
+}
+
+/**
+ * What to offer for a device of which this is known. The configuration space itself (CONFIG) is offered only when it
+ * has something to say: QEMU keeps that of a net device itself, and warns when a back-end offers one.
+ */
+export function offerFor({ mac, mtu }: DeviceConfig): { features: bigint; protocolFeatures: bigint } {
+  if (mac === undefined && mtu === undefined) {
+    return { features: DEFAULT_FEATURES, protocolFeatures: DEFAULT_PROTOCOL_FEATURES };
+  }
+  let features = DEFAULT_FEATURES;
+  if (mac !== undefined) features |= bits(virtio.VIRTIO_NET_F_MAC);
+  // A driver that may read the MTU believes it: without one there is none to be read.
+  if (mtu === undefined) features &= ~bits(virtio.VIRTIO_NET_F_MTU);
+  return { features, protocolFeatures: DEFAULT_PROTOCOL_FEATURES | bits(PROTOCOL_F_CONFIG) };
+}
 
 /** Names of the bits of a virtio feature set, lowest bit first; an unnamed bit reads "bit 58". */
 export function featureNames(features: bigint): string[] {

@@ -3,6 +3,7 @@
 
 import { MEMORY_HANDLERS } from "./handlers/memory.js";
 import { MIGRATION_HANDLERS } from "./handlers/migration.js";
+import { NET_HANDLERS } from "./handlers/net.js";
 import { NEGOTIATION_HANDLERS } from "./handlers/negotiation.js";
 import { RING_HANDLERS } from "./handlers/rings.js";
 import type { Handlers } from "./plan.js";
@@ -13,4 +14,5 @@ export const HANDLERS: Handlers = {
   ...MEMORY_HANDLERS,
   ...RING_HANDLERS,
   ...MIGRATION_HANDLERS,
+  ...NET_HANDLERS,
 };

@@ -58,6 +58,8 @@ export interface MessageSpec {
   reply: ReplyKind;
   /** False: listed so that logs can name it; the session refuses it. */
   supported: boolean;
+  /** Why not, where that is more than that it was left out. */
+  because?: string | undefined;
 }
 
 type Row = readonly [
@@ -87,13 +89,13 @@ const ROWS = {
   SET_PROTOCOL_FEATURES: [16, "u64", "none", "ack"],
   GET_QUEUE_NUM: [17, "none", "none", "u64"],
   SET_VRING_ENABLE: [18, "vringState", "none", "ack"],
-  SEND_RARP: [19, "u64", "none", "ack", "unsupported"],
-  NET_SET_MTU: [20, "u64", "none", "ack", "unsupported"],
+  SEND_RARP: [19, "u64", "none", "ack"],
+  NET_SET_MTU: [20, "u64", "none", "ack"],
   SET_BACKEND_REQ_FD: [21, "opaque", "one", "ack", "unsupported"],
   IOTLB_MSG: [22, "opaque", "none", "u64", "unsupported"],
   SET_VRING_ENDIAN: [23, "vringState", "none", "ack", "unsupported"],
   GET_CONFIG: [24, "config", "none", "config"],
-  SET_CONFIG: [25, "config", "none", "ack", "unsupported"],
+  SET_CONFIG: [25, "config", "none", "ack"],
   CREATE_CRYPTO_SESSION: [26, "opaque", "none", "other", "unsupported"],
   CLOSE_CRYPTO_SESSION: [27, "opaque", "none", "ack", "unsupported"],
   POSTCOPY_ADVISE: [28, "opaque", "none", "other", "unsupported"],
@@ -121,11 +123,31 @@ export type MessageName = keyof typeof ROWS;
 /** The decoded payload of the request with this name. */
 export type MessagePayload<N extends MessageName> = PayloadOf<Extract<Payload["kind"], (typeof ROWS)[N][1]>>;
 
+const NO_NET_DEVICE = "it has no meaning for a network device";
+const BECAUSE: Partial<Record<MessageName, string>> = {
+  SET_VRING_ENDIAN: "VHOST_USER_PROTOCOL_F_CROSS_ENDIAN is not offered, rings are little endian",
+  CREATE_CRYPTO_SESSION: NO_NET_DEVICE,
+  CLOSE_CRYPTO_SESSION: NO_NET_DEVICE,
+  GPU_SET_SOCKET: NO_NET_DEVICE,
+  VRING_KICK: "VHOST_USER_PROTOCOL_F_INBAND_NOTIFICATIONS is not offered, kicks come through an eventfd",
+  GET_SHARED_OBJECT: NO_NET_DEVICE,
+  GET_SHMEM_CONFIG: NO_NET_DEVICE,
+  GET_VRING_BASE_SKIP_DRAIN: "nothing is ever in flight in a stopped ring: GET_VRING_BASE does the same",
+};
+
 /** All front-end requests of the specification by name. */
 export const MESSAGES = Object.fromEntries(
   Object.entries(ROWS as Record<string, Row>).map(([name, [number, payload, fds, reply, supported]]) => [
     name,
-    { number, name, payload, fds, reply, supported: supported !== "unsupported" },
+    {
+      number,
+      name,
+      payload,
+      fds,
+      reply,
+      supported: supported !== "unsupported",
+      because: BECAUSE[name as MessageName],
+    },
   ]),
 ) as Record<MessageName, MessageSpec>;
 

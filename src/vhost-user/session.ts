@@ -10,7 +10,7 @@
 
 import type { Effect, EffectOutcome, Fd } from "./effects.js";
 import { hasBit } from "../core/feature-bits.js";
-import { DEFAULT_FEATURES, DEFAULT_PROTOCOL_FEATURES, PROTOCOL_F_REPLY_ACK } from "./features.js";
+import { type DeviceConfig, offerFor, PROTOCOL_F_REPLY_ACK } from "./features.js";
 import { HANDLERS } from "./handlers.js";
 import {
   type BadPayload,
@@ -37,8 +37,8 @@ import {
   withRing,
 } from "./state.js";
 
-export interface SessionOptions {
-  /** Virtio features to offer; the same must be offered after a reconnect. */
+export interface SessionOptions extends DeviceConfig {
+  /** Virtio features to offer, when not those of offerFor; the same must be offered after a reconnect. */
   features?: bigint;
   protocolFeatures?: bigint;
   /** Queue pairs that GET_QUEUE_NUM answers, at most QUEUE_PAIRS_MAX (the default). */
@@ -67,9 +67,10 @@ export type Turn = Pending | Done;
 
 /** A new front-end has connected. */
 export function createSession(options: SessionOptions = {}): SessionState {
+  const offer = offerFor(options);
   return {
-    offeredFeatures: options.features ?? DEFAULT_FEATURES,
-    offeredProtocolFeatures: options.protocolFeatures ?? DEFAULT_PROTOCOL_FEATURES,
+    offeredFeatures: options.features ?? offer.features,
+    offeredProtocolFeatures: options.protocolFeatures ?? offer.protocolFeatures,
     queuePairs: options.queuePairs ?? QUEUE_PAIRS_MAX,
     features: null,
     featuresRefused: false,
@@ -80,6 +81,8 @@ export function createSession(options: SessionOptions = {}): SessionState {
     enabledByDefault: false,
     log: "none",
     transfer: "none",
+    mac: options.mac ?? null,
+    mtu: options.mtu ?? null,
     logged: [],
   };
 }
@@ -92,7 +95,8 @@ export function step(state: SessionState, message: WireMessage): Turn {
   const context: Context = { before: state, message, label: requestLabel(message.request), gone: [] };
   const spec = messageByNumber(message.request);
   if (spec === undefined || spec.payload === "opaque" || !spec.supported) {
-    return finish(state, context, { error: `${context.label} is not supported` });
+    const because = spec?.because === undefined ? "" : `: ${spec.because}`;
+    return finish(state, context, { error: `${context.label} is not supported${because}` });
   }
   const payload = decodePayload(spec.payload, message.payload);
   if (payload.kind === "bad" && payload.closes) {
@@ -219,10 +223,10 @@ function startRings(state: SessionState, context: Context, plan: Plan, failure: 
   let error = failure === undefined ? undefined : `${label} failed: ${failure}`;
   for (const index of plan.start ?? []) {
     const ready = readiness(state, index);
-    const { kick, call, enabled } = ringAt(state, index);
+    const { kick, call, err, enabled } = ringAt(state, index);
     if (ready.kind === "ready") {
       indices.push(index);
-      effects.push({ kind: "startQueue", index, ring: ready.ring, kick, call, enabled });
+      effects.push({ kind: "startQueue", index, ring: ready.ring, kick, call, err, enabled });
     } else if (ready.kind === "bad" && plan.strict) {
       error ??= `${label} failed: queue ${index} can not start: ${ready.reason}`;
     } else if (ready.kind === "bad" || plan.stop?.includes(index)) {

@@ -25,6 +25,7 @@ export interface Ring {
   addresses: RingAddresses | null;
   kick: Fd | null;
   call: Fd | null;
+  err: Fd | null;
   /** SET_VRING_ENABLE. Independent of started. */
   enabled: boolean;
   /** The specification's word: SET_VRING_KICK came and GET_VRING_BASE has not. */
@@ -55,6 +56,9 @@ export interface SessionState {
   /** running: SET_DEVICE_STATE_FD came and CHECK_DEVICE_STATE has not. failed: what the last of them found. */
   readonly transfer: "none" | "running" | "failed";
   /** What has been written to the operator's log. */
+  /** Fields of the device's configuration space; null where nobody has said anything. */
+  readonly mac: bigint | null;
+  readonly mtu: number | null;
   readonly logged: readonly string[];
 }
 
@@ -67,6 +71,7 @@ export function ringAt(state: SessionState, index: number): Readonly<Ring> {
       addresses: null,
       kick: null,
       call: null,
+      err: null,
       enabled: state.enabledByDefault,
       started: false,
       running: false,
@@ -94,7 +99,7 @@ export function ringsWhere(state: SessionState, test: (ring: Readonly<Ring>) => 
 
 /** The descriptors that the session owns. */
 export function ownedFds(state: SessionState): Fd[] {
-  return Object.values(state.rings).flatMap((ring) => [ring.kick, ring.call].filter((fd) => fd !== null));
+  return Object.values(state.rings).flatMap((ring) => [ring.kick, ring.call, ring.err].filter((fd) => fd !== null));
 }
 
 /**

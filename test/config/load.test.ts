@@ -59,6 +59,18 @@ ports:
     });
   });
 
+  it("takes a MAC address with and without quotes, and an MTU", () => {
+    const config = load(`
+ports:
+  vm1: { listen: /a, mac: 52:54:00:12:34:56 }
+  vm2: { listen: /b, mac: "02:00:00:00:00:0A", mtu: 65535 }
+`);
+    expect(config.ports.map(({ mac, mtu }) => [mac, mtu])).toEqual([
+      ["52:54:00:12:34:56", undefined],
+      ["02:00:00:00:00:0a", 65535],
+    ]);
+  });
+
   it.each(["", "# nothing yet\n", "ports:\n"])("may have no ports: %j", (text) => {
     expect(load(text).ports).toEqual([]);
   });

@@ -44,6 +44,10 @@ describe("parsePortFlag", () => {
       queues: 4,
     });
     expect(parsePortFlag("vm2=connect:/b,queues=1", CONTEXT)).toMatchObject({ role: "connect", queues: 1 });
+    expect(parsePortFlag("vm3=listen:/c,mac=52:54:00:AB:00:01,mtu=9000", CONTEXT)).toMatchObject({
+      mac: "52:54:00:ab:00:01",
+      mtu: 9000,
+    });
   });
 
   it.each<[string, string[]]>([
@@ -57,6 +61,13 @@ describe("parsePortFlag", () => {
     ["a=listen:/a,queues", ['"queues" has no value: write queues=VALUE']],
     ["a=listen:/a,", ['"" has no value: write queues=VALUE']],
     ["a=listen:/a,queues=1,queues=2", ["queues: is given twice"]],
+    [
+      "a=listen:/a,mac=01:00:5e:00:00:01,mtu=67",
+      [
+        'mac: must be the MAC address of one interface such as "52:54:00:12:34:56", not "01:00:5e:00:00:01"',
+        "mtu: must be a whole number from 68 to 65535, not 67",
+      ],
+    ],
     ["a=listen:/a,connect=/b", ['connect: a port has either "listen" or "connect": remove one of them']],
     [
       "a=listen:/a,queues=x,mode=9",

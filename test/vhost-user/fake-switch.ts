@@ -18,6 +18,7 @@ export interface RunningRing {
   ring: RingSetup;
   kick: Fd | null;
   call: Fd | null;
+  err: Fd | null;
   enabled: boolean;
 }
 
@@ -178,9 +179,10 @@ export class FakeSwitch {
         const { size, packed, nextAvail } = effect.ring;
         must(size >= 1 && size <= 32768, "startQueue with a size that no ring has");
         must(packed ? (nextAvail & 0x7fff) < size : Number.isInteger(Math.log2(size)), "startQueue at no place");
-        for (const fd of [effect.kick, effect.call]) must(fd === null || this.open.has(fd), "descriptor is closed");
-        const { ring, kick, call, enabled } = effect;
-        if (!failed) this.running.set(effect.index, { ring, kick, call, enabled });
+        for (const fd of [effect.kick, effect.call, effect.err])
+          must(fd === null || this.open.has(fd), "descriptor is closed");
+        const { ring, kick, call, err, enabled } = effect;
+        if (!failed) this.running.set(effect.index, { ring, kick, call, err, enabled });
         break;
       }
       case "stopQueue": {
@@ -220,6 +222,14 @@ export class FakeSwitch {
         must(this.transferring, `${effect.kind} without a transfer`);
         this.transferring = false;
         break;
+      case "setErr":
+        must(effect.err === null || this.open.has(effect.err), "err descriptor is closed");
+        if (failed) this.#ring(effect);
+        else this.#ring(effect).err = effect.err;
+        break;
+      case "sendRarp":
+        must(effect.mac > 0n && effect.mac < 1n << 48n && (effect.mac & 1n) === 0n, "sendRarp from no interface");
+        break;
       case "close":
         for (const fd of effect.fds) this.#closeFd(fd);
         break;
@@ -238,7 +248,9 @@ export class FakeSwitch {
 
   #closeFd(fd: Fd): void {
     must(this.open.delete(fd), `descriptor ${fd} closed twice`);
-    for (const { kick, call } of this.running.values()) must(kick !== fd && call !== fd, "closed under a running ring");
+    for (const { kick, call, err } of this.running.values()) {
+      must(![kick, call, err].includes(fd), "closed under a running ring");
+    }
   }
 }
 

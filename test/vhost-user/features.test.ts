@@ -6,6 +6,7 @@ import {
   DEFAULT_PROTOCOL_FEATURES,
   FEATURE_NAMES,
   featureNames,
+  offerFor,
   PROTOCOL_FEATURE_NAMES,
   protocolFeatureNames,
 } from "../../src/vhost-user/features.js";
@@ -31,8 +32,9 @@ describe("feature names", () => {
   });
 });
 
-test("the offer holds what the switch does, and no offload, dirty log or packed ring", () => {
+test("the offer holds what the switch does, and no offload or dirty log", () => {
   expect(featureNames(DEFAULT_FEATURES)).toEqual([
+    "VIRTIO_NET_F_MTU",
     "VIRTIO_NET_F_MRG_RXBUF",
     "VIRTIO_NET_F_STATUS",
     "VIRTIO_NET_F_CTRL_VQ",
@@ -43,15 +45,36 @@ test("the offer holds what the switch does, and no offload, dirty log or packed 
     "VIRTIO_F_EVENT_IDX",
     "VHOST_USER_F_PROTOCOL_FEATURES",
     "VIRTIO_F_VERSION_1",
+    "VIRTIO_F_RING_PACKED",
     "VIRTIO_F_IN_ORDER",
+    "VIRTIO_F_RING_RESET",
   ]);
   expect(protocolFeatureNames(DEFAULT_PROTOCOL_FEATURES)).toEqual([
     "VHOST_USER_PROTOCOL_F_MQ",
+    "VHOST_USER_PROTOCOL_F_RARP",
     "VHOST_USER_PROTOCOL_F_REPLY_ACK",
+    "VHOST_USER_PROTOCOL_F_MTU",
     "VHOST_USER_PROTOCOL_F_RESET_DEVICE",
     "VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS",
     "VHOST_USER_PROTOCOL_F_STATUS",
   ]);
+});
+
+describe("the configuration space", () => {
+  const CONFIG = 1n << 9n;
+  const [MTU, MAC] = [1n << 3n, 1n << 5n];
+
+  test("is offered only when it has something to say", () => {
+    expect(offerFor({})).toEqual({ features: DEFAULT_FEATURES, protocolFeatures: DEFAULT_PROTOCOL_FEATURES });
+    const both = offerFor({ mac: 2n, mtu: 9000 });
+    expect(both.protocolFeatures).toBe(DEFAULT_PROTOCOL_FEATURES | CONFIG);
+    expect(both.features).toBe(DEFAULT_FEATURES | MAC);
+  });
+
+  test("offers no MTU to be read where none is known, and no MAC", () => {
+    expect(offerFor({ mac: 2n }).features).toBe((DEFAULT_FEATURES | MAC) & ~MTU);
+    expect(offerFor({ mtu: 9000 }).features).toBe(DEFAULT_FEATURES);
+  });
 });
 
 test("F43: the frame header has 10 bytes for a legacy driver and 12 with num_buffers", () => {

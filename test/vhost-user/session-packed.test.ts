@@ -1,7 +1,6 @@
 // Packed rings in a session: sizes, bases, the place of their three parts, and what the layout may change to.
 
 import { describe, expect, test } from "vitest";
-import { DEFAULT_FEATURES } from "../../src/vhost-user/features.js";
 import type { MessageName } from "../../src/vhost-user/message.js";
 import { FakeSwitch, REPLY_ACK_ON } from "./fake-switch.js";
 import {
@@ -25,12 +24,8 @@ const PACKED = (1n << 30n) | (1n << 32n) | RING_PACKED;
 /** Position 0 and wrap counter 1, in both halves: a ring nobody has used. */
 const FRESH = 0x8000_8000;
 
-function offering(): FakeSwitch {
-  return new FakeSwitch({ features: DEFAULT_FEATURES | RING_PACKED });
-}
-
 function ready(): FakeSwitch {
-  const sw = offering();
+  const sw = new FakeSwitch();
   sw.send("SET_PROTOCOL_FEATURES", u64(REPLY_ACK_ON));
   sw.send("SET_FEATURES", u64(PACKED));
   giveMemory(sw);
@@ -50,7 +45,7 @@ describe("M43: sizes", () => {
 
   test("a size that only a packed ring can have may come before the features, and a split ring does not start", () => {
     for (const features of [PACKED, 1n << 32n]) {
-      const sw = offering();
+      const sw = new FakeSwitch();
       sw.send("SET_PROTOCOL_FEATURES", u64(REPLY_ACK_ON));
       giveMemory(sw);
       expect(sw.ack("SET_VRING_NUM", vring(0, 100))).toBe(0n);
@@ -158,7 +153,7 @@ describe("M44: the place of a ring", () => {
     const sw = ready();
     sw.send("SET_VRING_NUM", vring(0, 256));
     expect(sw.ack("SET_VRING_ADDR", vringAddr(0, place))).toBe(0n);
-    const split = offering();
+    const split = new FakeSwitch();
     split.send("SET_PROTOCOL_FEATURES", u64(REPLY_ACK_ON));
     split.send("SET_FEATURES", u64(1n << 32n));
     giveMemory(split);

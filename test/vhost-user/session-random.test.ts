@@ -25,11 +25,10 @@ interface Said {
 }
 
 const MIB = 1n << 20n;
-const RING_PACKED = 1n << 34n;
 const LOG_ALL = 1n << 26n;
 const LOG_SHMFD = 2n;
 const OFFERED = {
-  features: DEFAULT_FEATURES | RING_PACKED | LOG_ALL,
+  features: DEFAULT_FEATURES | LOG_ALL,
   protocolFeatures: DEFAULT_PROTOCOL_FEATURES | LOG_SHMFD | (1n << 19n),
 };
 const wild64 = fc.oneof(
@@ -98,6 +97,12 @@ const payloadOf: Partial<Record<MessageName, fc.Arbitrary<Payload>>> = {
   SET_DEVICE_STATE_FD: fc
     .record({ direction: fc.nat({ max: 2 }), phase: fc.nat({ max: 1 }) })
     .map((transfer) => ({ kind: "deviceState", ...transfer })),
+  NET_SET_MTU: wild64.map(u64),
+  SEND_RARP: wild64.map(u64),
+  SET_CONFIG: fc.record({ offset: wild32, flags: fc.constantFrom(0, 1) }).map(({ offset, flags }) => ({
+    kind: "config" as const,
+    ...{ offset, flags, data: new Uint8Array(8).fill(2) },
+  })),
   GET_CONFIG: fc.constant<Payload>({ kind: "config", offset: 0, flags: 0, data: new Uint8Array(8) }),
 };
 const names = Object.values(MESSAGES)
@@ -136,6 +141,8 @@ const said: fc.Arbitrary<Said> = fc.constantFrom(...weighted).chain((name) =>
             "setFeatures",
             "setCall",
             "setKick",
+            "setErr",
+            "sendRarp",
             "setEnabled",
             "setLog",
             "setLogging",

@@ -145,11 +145,29 @@ describe("descriptors of a running ring", () => {
     expect(sw.running.get(0)?.call).toBeNull();
   });
 
+  test("ERR is kept from before the start, swaps while the ring runs, and stays over a stop as CALL does", () => {
+    const sw = ready();
+    const first = sw.fd();
+    sw.send("SET_VRING_ERR", vringFd(0), [first]);
+    startRing(sw, 0);
+    expect(sw.running.get(0)?.err).toBe(first);
+    const second = sw.fd();
+    expect(kinds(sw.send("SET_VRING_ERR", vringFd(0), [second]).effects)).toEqual(["setErr", "close"]);
+    expect(sw.open.has(first)).toBe(false);
+    stopRing(sw, 0);
+    startRing(sw, 0);
+    expect(sw.running.get(0)?.err).toBe(second);
+    sw.send("SET_VRING_ERR", vringFd(0, true));
+    expect([sw.running.get(0)?.err, sw.open.has(second)]).toEqual([null, false]);
+  });
+
   test("a swap that fails keeps the old descriptor and closes the new one", () => {
     const sw = ready();
     startRing(sw, 0);
     const { call, kick } = sw.running.get(0)!;
-    sw.failing.set("setCall", "no eventfd").set("setKick", "no eventfd");
+    sw.failing.set("setCall", "no eventfd").set("setKick", "no eventfd").set("setErr", "no eventfd");
+    expect(sw.ack("SET_VRING_ERR", vringFd(0), sw.fds(1))).toBe(1n);
+    expect(sw.running.get(0)?.err).toBeNull();
     expect(sw.ack("SET_VRING_CALL", vringFd(0), sw.fds(1))).toBe(1n);
     expect(sw.ack("SET_VRING_KICK", vringFd(0), sw.fds(1))).toBe(1n);
     expect(ringAt(sw.state, 0)).toMatchObject({ call, kick });

@@ -225,7 +225,7 @@ describe("a replay", () => {
 
 describe("reading", () => {
   test("session options come back as they were", () => {
-    const options = { ...OPTIONS, mac: Uint8Array.of(2, 0, 255) };
+    const options = { ...OPTIONS, mac: 0xff0002n, bytes: Uint8Array.of(2, 0, 255) };
     expect(sessionFromJson(JSON.parse(JSON.stringify(sessionToJson(options))))).toEqual(options);
     expect(bytesOf(hexOf(Uint8Array.of(0, 16, 255)))).toEqual(Uint8Array.of(0, 16, 255));
   });

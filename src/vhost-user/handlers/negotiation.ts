@@ -20,8 +20,6 @@ export const NEGOTIATION_HANDLERS: Handlers = {
   GET_PROTOCOL_FEATURES: (state) => answer(state.offeredProtocolFeatures),
   GET_QUEUE_NUM: (state) => answer(BigInt(state.queuePairs)),
   GET_STATUS: (state) => answer(BigInt(state.status)),
-  // The CONFIG protocol feature is not offered; an empty payload is the specification's "no".
-  GET_CONFIG: () => ({ reply: () => ({ kind: "none" }) }),
   // There is nothing to do at the start of a session, nor when an old front-end says RESET_OWNER, which the
   // specification recommends to ignore.
   SET_OWNER: () => ({}),

@@ -73,8 +73,13 @@ export const RING_HANDLERS: Handlers = {
       commit: (s) => withRing(s, index, { call }),
     };
   },
-  // A broken ring is told to the operator; nothing is ever signalled to the front-end, so the descriptor is not kept.
-  SET_VRING_ERR: () => ({}),
+  SET_VRING_ERR: (state, { index }, fds) => {
+    const err = fds[0] ?? null;
+    return {
+      effects: ringAt(state, index).running ? [{ kind: "setErr", index, err }] : [],
+      commit: (s) => withRing(s, index, { err }),
+    };
+  },
 };
 
 function sameAddresses(a: RingAddresses | null, b: RingAddresses): boolean {
