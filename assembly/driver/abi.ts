@@ -4,7 +4,7 @@
 // All are written by the host before `startReceive` or `startTransmit`, and by the driver afterwards, which one thread
 // at a time may call: the host then only reads counters.
 
-export const DRIVER_ABI_VERSION: u32 = 2;
+export const DRIVER_ABI_VERSION: u32 = 3;
 
 /** Bytes of our own header at the start of every frame (frame.ts); no frame is shorter. */
 export const FRAME_MIN: u32 = 32;
@@ -30,15 +30,15 @@ export const FAULT_USED_INDEX: u32 = 1;
 /** A used element names a buffer that the device did not have. */
 export const FAULT_USED_ID: u32 = 2;
 
-/** One virtqueue as its driver has it. Buffer i belongs to descriptor i for good. */
+/** One virtqueue as its driver has it. Split: buffer i belongs to descriptor i for good; packed: its id is i. */
 @unmanaged
 export class DriverQueue {
   // host
-  /** Offsets in linear memory of descriptor table, avail ring and used ring. */
+  /** Offsets in linear memory of descriptor table, avail ring and used ring; packed: ring, driver and device area. */
   desc: u32 = 0;
   avail: u32 = 0;
   used: u32 = 0;
-  /** Entries, a power of two. */
+  /** Entries, 1 to 32768; a power of two unless packed. */
   size: u32 = 0;
   /** Offset of buffer 0 in linear memory, and bytes from one buffer to the next. */
   buffers: u32 = 0;
@@ -70,14 +70,18 @@ export class DriverQueue {
   latency: u32 = 0;
   /** From the stamp of one frame of a burst to the next one's, in 1/256 of the stamps' unit. */
   stampStep: u32 = 0;
-  pad0: u32 = 0;
+  /** Negotiated VIRTIO_F_RING_PACKED: 0 or 1. */
+  packed: u32 = 0;
   pad1: u64 = 0;
 
   // driver
-  /** avail.idx as published, and the used index up to which buffers were taken back; 16 bits used. */
+  /**
+   * Split: avail.idx as published, and the used index up to which buffers were taken back; 16 bits used.
+   * Packed: the places of both in the ring, wrap counter in bit 15.
+   */
   nextAvail: u32 = 0;
   nextUsed: u32 = 0;
-  /** Free-running positions in `free`: taken from, given to. */
+  /** Positions in `free`, below `size`: taken from, given to. */
   freeTaken: u32 = 0;
   freeGiven: u32 = 0;
   /** Next entries of `flows` and `sizes` to use. */
@@ -88,7 +92,8 @@ export class DriverQueue {
   faultAt: u32 = 0;
   /** Keeps the loads of a look-ahead pass from being dropped. */
   touched: u32 = 0;
-  pad2: u32 = 0;
+  /** Flags of every descriptor: VIRTQ_DESC_F_WRITE in a receiveq. */
+  descFlags: u32 = 0;
 
   // counters, driver
   /** Made available, or received: all that came, whatever is wrong with it. Bytes without virtio_net header. */

@@ -1,6 +1,6 @@
 // The guest's half of the rings, for load: a driver that makes numbered frames whose every byte can be checked, and
 // checks them. Like the core it has no heap, no static data and no import but the memory; all state is in the structs
-// of abi.ts. The plain driver that can be bent for tests is src/guest/split-driver.ts.
+// of abi.ts. The plain drivers that can be bent for tests are src/guest/split-driver.ts and packed-driver.ts.
 
 import { ABI_VERSION as CORE_ABI_VERSION } from "../abi";
 import { VIRTQ_DESC_F_WRITE } from "../spec/virtio";
@@ -18,8 +18,13 @@ export const DRIVER_ABI_VERSION: u32 = abi.DRIVER_ABI_VERSION;
 export function startReceive(pointer: usize): u32 {
   const queue = changetype<abi.DriverQueue>(pointer);
   reset(queue, VIRTQ_DESC_F_WRITE);
-  for (let i: u32 = 0; i < queue.size; ++i) offer(queue, i, i);
-  return publish(queue, queue.size);
+  return queue.packed ? offerAll(queue, true) : offerAll(queue, false);
+}
+
+/** @inline */
+function offerAll(queue: abi.DriverQueue, packed: bool): u32 {
+  for (let i: u32 = 0; i < queue.size; ++i) offer(queue, i, i, queue.bufferBytes, packed);
+  return publish(queue, queue.size, packed);
 }
 
 /** Empties the ring of a transmitq and zeroes the virtio_net header of all its buffers. */

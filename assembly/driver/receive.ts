@@ -14,49 +14,66 @@ import {
   VERIFY_SEQUENCE,
 } from "./abi";
 import { flowOf, isWhole } from "./frame";
-import { offer, publish, takeUsed, usedCount } from "./ring";
+import { writeDescriptor } from "./packed";
+import { advanceUsed, cursorAt, elementAt, fail, offer, publish, takeBack, usedAt, usedCount, usedRing } from "./ring";
 import { arrived } from "./sequence";
+import { writeAvail } from "./split";
 
 /**
  * Takes up to `budget` used buffers, a frame that spans several always whole. Returns twice the number of frames,
  * plus 1 when the device wants a kick for the buffers it was given back.
  */
 export function receive(queue: DriverQueue, budget: u32, verify: u32, now: u32): u32 {
+  return queue.packed ? receivePacked(queue, budget, verify, now) : receiveSplit(queue, budget, verify, now);
+}
+
+function receiveSplit(queue: DriverQueue, budget: u32, verify: u32, now: u32): u32 {
+  return receiveFrames(queue, budget, verify, now, false);
+}
+
+function receivePacked(queue: DriverQueue, budget: u32, verify: u32, now: u32): u32 {
+  return receiveFrames(queue, budget, verify, now, true);
+}
+
+/** @inline */
+function receiveFrames(queue: DriverQueue, budget: u32, verify: u32, now: u32, packed: bool): u32 {
   if (queue.fault != 0) return 0;
-  const count = usedCount(queue);
+  const count = usedCount(queue, budget, packed);
   let frames: u32 = 0;
   let taken: u32 = 0;
   let ready: u32 = 0; // up to here the headers have been touched
   while (taken < count && taken < budget) {
     if (taken >= ready && verify != VERIFY_NOTHING) {
       ready = min(taken + RECEIVE_BURST, count);
-      touch(queue, taken, ready);
+      touch(queue, taken, ready, packed);
     }
     if (verify == VERIFY_SEQUENCE) {
-      const expected = takeExpected(queue, taken, min(ready, budget), now);
+      const expected = takeExpected(queue, taken, min(ready, budget), now, packed);
       if (expected != 0) {
         taken += expected;
         frames += expected;
         continue;
       }
     }
-    taken += takeFrame(queue, taken, count - taken, verify, now);
+    taken += takeFrame(queue, taken, count - taken, verify, now, packed);
     if (queue.fault != 0) return 0;
     ++frames;
   }
   if (taken == 0) return 0;
-  queue.nextUsed = (queue.nextUsed + taken) & 0xffff;
+  advanceUsed(queue, taken, packed);
   queue.frames += frames;
-  return (frames << 1) | publish(queue, taken);
+  return (frames << 1) | publish(queue, taken, packed);
 }
 
-/** Loads the first bytes of many frames, so that the waits for them overlap. */
-function touch(queue: DriverQueue, from: u32, to: u32): void {
-  const mask = queue.size - 1;
-  const next = queue.nextUsed;
+/**
+ * Loads the first bytes of many frames, so that the waits for them overlap.
+ * @inline
+ */
+function touch(queue: DriverQueue, from: u32, to: u32, packed: bool): void {
+  const last = queue.size - 1;
   let sum: u32 = 0;
   for (let i = from; i < to; ++i) {
-    const number = load<u32>(queue.used + 4 + (((next + i) & mask) << 3)) & mask;
+    const number = min(<u32>usedAt(queue, i, packed), last);
     sum += load<u32>(queue.buffers + number * queue.bufferBytes + 24);
   }
   queue.touched = sum;
@@ -66,13 +83,15 @@ function touch(queue: DriverQueue, from: u32, to: u32): void {
  * Frames in the used elements from `ahead` to `end`, up to the first that is not the usual case: one buffer, one of
  * ours, in sequence. Returns their number. It does what takeFrame does for those, with everything in locals, because
  * the generator shall be faster than any switch.
+ * @inline
  */
-function takeExpected(queue: DriverQueue, ahead: u32, end: u32, now: u32): u32 {
-  const mask = queue.size - 1;
-  const used = queue.used + 4;
-  const avail = queue.avail + 4;
-  const nextUsed = queue.nextUsed;
-  const nextAvail = queue.nextAvail;
+function takeExpected(queue: DriverQueue, ahead: u32, end: u32, now: u32, packed: bool): u32 {
+  const size = queue.size;
+  const mask = size - 1;
+  const used = usedRing(queue, packed);
+  const offered: usize = packed ? queue.desc : queue.avail + 4;
+  const descFlags = queue.descFlags;
+  const buffersAddress = queue.buffersAddress;
   const held = queue.held;
   const buffers = queue.buffers;
   const stride = queue.bufferBytes;
@@ -83,13 +102,15 @@ function takeExpected(queue: DriverQueue, ahead: u32, end: u32, now: u32): u32 {
   const flowCount = queue.flowCount;
   const latency: usize = queue.latency;
   let bytes: u64 = 0;
+  let nextUsed = cursorAt(queue.nextUsed, ahead, size, packed);
+  let nextAvail = cursorAt(queue.nextAvail, ahead, size, packed);
   let at = ahead;
   for (; at < end; ++at) {
-    const element = load<u64>(used + (((nextUsed + at) & mask) << 3));
+    const element = elementAt(used, nextUsed, mask, packed);
     const number = <u32>element;
     const length = <u32>(element >> 32) - header;
     // Unsigned: one comparison refuses what is too short as well as what is too long.
-    if (number > mask || length - FRAME_MIN > longest || load<u8>(held + number) == 0) break;
+    if (number >= size || length - FRAME_MIN > longest || load<u8>(held + number) == 0) break;
     const buffer: usize = buffers + number * stride;
     if (mergeable && load<u16>(buffer, 10) != 1) break;
     const frame = buffer + header;
@@ -102,8 +123,14 @@ function takeExpected(queue: DriverQueue, ahead: u32, end: u32, now: u32): u32 {
     if (v128.any_true(v128.xor(v128.load(frame), v128.load(changetype<usize>(flow))))) break;
     if (!isWhole(frame, flow, length, false)) break;
     // The buffer is taken and given back: `held` stays as it is.
-    const slot = avail + (((nextAvail + at) & mask) << 1);
-    if (<u32>load<u16>(slot) != number) store<u16>(slot, <u16>number);
+    if (packed) {
+      const address = buffersAddress + <u64>number * stride;
+      writeDescriptor(offered, nextAvail, at == 0, address, number, stride, descFlags);
+    } else {
+      writeAvail(offered, nextAvail, mask, number);
+    }
+    nextUsed = cursorAt(nextUsed, 1, size, packed);
+    nextAvail = cursorAt(nextAvail, 1, size, packed);
     flow.nextReceive = sequence + 1;
     flow.frames += 1;
     bytes += length;
@@ -116,15 +143,17 @@ function takeExpected(queue: DriverQueue, ahead: u32, end: u32, now: u32): u32 {
   return at - ahead;
 }
 
-/** The frame in the used elements from `ahead` on, of which there are `most`. Returns how many buffers it took. */
-function takeFrame(queue: DriverQueue, ahead: u32, most: u32, verify: u32, now: u32): u32 {
+/** The frame in the used elements from `ahead` on, of which `most` are known. Returns how many buffers it took. */
+function takeFrame(queue: DriverQueue, ahead: u32, most: u32, verify: u32, now: u32, packed: bool): u32 {
   const header = queue.headerSize;
-  const length = usedLength(queue, ahead);
-  const number = takeUsed(queue, ahead);
-  if (queue.fault != 0) return 0;
+  const element = usedAt(queue, ahead, packed);
+  const length = <u32>(element >> 32);
+  const number = <u32>element;
+  if (!takeBack(queue, number)) return 0;
   const at: usize = queue.buffers + number * queue.bufferBytes;
   const buffers: u32 = queue.mergeable ? load<u16>(at, 10) : 1;
-  offer(queue, ahead, number);
+  if (buffers > most && packed) most = usedCount(queue, ahead + buffers, true) - ahead;
+  offer(queue, ahead, number, queue.bufferBytes, packed);
   if (buffers == 1) {
     // A length of more than the buffer, or less than the header, is the device's mistake: no byte of it is looked at.
     if (length < header || length > queue.bufferBytes) queue.corrupt += 1;
@@ -133,42 +162,43 @@ function takeFrame(queue: DriverQueue, ahead: u32, most: u32, verify: u32, now: 
   }
   // All buffers of a frame are published together (virtio 1.3, 5.1.6.4).
   if (buffers == 0 || buffers > most) {
-    queue.fault = FAULT_USED_INDEX;
-    queue.faultAt = buffers;
+    fail(queue, FAULT_USED_INDEX, buffers);
     return 0;
   }
-  merge(queue, ahead, buffers, at, length, verify, now);
+  merge(queue, ahead, buffers, at, length, verify, now, packed);
   return buffers;
 }
 
 /** A frame in several buffers, the first at `first` with `length` bytes: put together in the scratch space. */
-function merge(queue: DriverQueue, ahead: u32, buffers: u32, first: usize, length: u32, verify: u32, now: u32): void {
+function merge(
+  queue: DriverQueue,
+  ahead: u32,
+  buffers: u32,
+  first: usize,
+  length: u32,
+  verify: u32,
+  now: u32,
+  packed: bool,
+): void {
   const room = queue.scratchBytes - FRAME_SLACK;
   const scratch: usize = queue.scratch;
   let good = length >= queue.headerSize && length <= queue.bufferBytes && length <= room;
   let total = good ? length : 0;
   copy(scratch, first, total);
   for (let i: u32 = 1; i < buffers; ++i) {
-    const piece = usedLength(queue, ahead + i);
-    const number = takeUsed(queue, ahead + i);
-    if (queue.fault != 0) return;
+    const element = usedAt(queue, ahead + i, packed);
+    const piece = <u32>(element >> 32);
+    const number = <u32>element;
+    if (!takeBack(queue, number)) return;
     good = good && piece <= queue.bufferBytes && piece <= room - total;
     if (good) {
       copy(scratch + total, queue.buffers + number * queue.bufferBytes, piece);
       total += piece;
     }
-    offer(queue, ahead + i, number);
+    offer(queue, ahead + i, number, queue.bufferBytes, packed);
   }
   if (good) check(queue, scratch + queue.headerSize, total - queue.headerSize, verify, now);
   else queue.corrupt += 1;
-}
-
-/**
- * Bytes that the device says it wrote.
- * @inline
- */
-function usedLength(queue: DriverQueue, ahead: u32): u32 {
-  return load<u32>(queue.used + 4 + (((queue.nextUsed + ahead) & (queue.size - 1)) << 3), 4);
 }
 
 /**

@@ -1,115 +1,157 @@
-// The driver's half of a split ring (virtio 1.3, 2.7.13 and 2.7.14): make available, take back, notify.
+// What the load driver does with a virtqueue, whichever of the two forms it has. `packed` is a constant in the loops
+// that use these, so that each form gets a loop of its own, without a branch between them.
 
-import { VIRTQ_AVAIL_F_NO_INTERRUPT, VIRTQ_USED_F_NO_NOTIFY } from "../spec/virtio";
 import { DriverQueue, FAULT_USED_ID, FAULT_USED_INDEX } from "./abi";
+import {
+  advance,
+  armPacked,
+  disarmPacked,
+  distance,
+  isUsed,
+  publishPacked,
+  resetPacked,
+  usedDescriptor,
+  usedInRow,
+  writeDescriptor,
+} from "./packed";
+import { armSplit, disarmSplit, publishSplit, resetSplit, usedElement, usedSince, writeAvail } from "./split";
 
-/** A queue before its device sees it: empty rings, descriptor i describes buffer i, all buffers free. */
+/** A queue before its device sees it: an empty ring, all buffers free. `flags` are those of every descriptor. */
 export function reset(queue: DriverQueue, flags: u32): void {
   const size = queue.size;
+  queue.descFlags = flags;
   for (let i: u32 = 0; i < size; ++i) {
-    const entry = queue.desc + (i << 4);
-    store<u64>(entry, queue.buffersAddress + <u64>i * queue.bufferBytes);
-    store<u64>(entry, ((<u64>flags) << 32) | queue.bufferBytes, 8);
     store<u16>(queue.free + (i << 1), <u16>i);
     store<u8>(queue.held + i, 0);
-    store<u16>(queue.avail + 4 + (i << 1), <u16>i);
   }
-  queue.nextAvail = 0;
-  queue.nextUsed = 0;
   queue.freeTaken = 0;
-  queue.freeGiven = size;
+  queue.freeGiven = 0;
   queue.fault = 0;
-  store<u16>(queue.used, 0);
-  atomic.store<u16>(queue.used, 0, 2);
-  atomic.store<u16>(queue.avail, 0, 2);
+  if (queue.packed) resetPacked(queue);
+  else resetSplit(queue);
   disarm(queue);
-}
-
-/**
- * Buffers that the device has given back and we have not taken. More than it had breaks the queue.
- * @inline
- */
-export function usedCount(queue: DriverQueue): u32 {
-  const index = <u32>atomic.load<u16>(queue.used, 2);
-  const count = (index - queue.nextUsed) & 0xffff;
-  if (count > outstanding(queue)) {
-    fail(queue, FAULT_USED_INDEX, index);
-    return 0;
-  }
-  return count;
 }
 
 /**
  * Buffers that the device has.
  * @inline
  */
-export function outstanding(queue: DriverQueue): u32 {
+export function outstanding(queue: DriverQueue, packed: bool): u32 {
+  if (packed) return <u32>distance(queue.nextUsed, queue.nextAvail, queue.size);
   return (queue.nextAvail - queue.nextUsed) & 0xffff;
 }
 
 /**
- * Number of the buffer in the used element `ahead` entries after the next one; marks it as ours again.
- * 0xffffffff, and a broken queue, when the device did not have such a buffer.
+ * Buffers that the device has given back and we have not taken; packed: no more than `most` are looked for. More than
+ * it had breaks the queue.
  * @inline
  */
-export function takeUsed(queue: DriverQueue, ahead: u32): u32 {
-  const number = load<u32>(queue.used + 4 + (((queue.nextUsed + ahead) & (queue.size - 1)) << 3));
-  if (number >= queue.size || load<u8>(queue.held + number) == 0) {
-    fail(queue, FAULT_USED_ID, number);
-    return u32.MAX_VALUE;
+export function usedCount(queue: DriverQueue, most: u32, packed: bool): u32 {
+  if (packed) return usedInRow(queue, min(most, outstanding(queue, true)));
+  const count = usedSince(queue);
+  if (count > outstanding(queue, false)) {
+    fail(queue, FAULT_USED_INDEX, (queue.nextUsed + count) & 0xffff);
+    return 0;
   }
-  store<u8>(queue.held + number, 0);
-  return number;
+  return count;
 }
 
 /**
- * Writes the avail entry `ahead` entries after the last published one. An entry that is right already is left alone:
- * the device then keeps its copy of the cache line.
+ * The cursor `ahead` entries further on, at most one round.
  * @inline
  */
-export function offer(queue: DriverQueue, ahead: u32, number: u32): void {
-  const slot = queue.avail + 4 + (((queue.nextAvail + ahead) & (queue.size - 1)) << 1);
-  if (<u32>load<u16>(slot) != number) store<u16>(slot, <u16>number);
+export function cursorAt(cursor: u32, ahead: u32, size: u32, packed: bool): u32 {
+  return packed ? advance(cursor, ahead, size) : cursor + ahead;
+}
+
+/**
+ * The array that `elementAt` reads.
+ * @inline
+ */
+export function usedRing(queue: DriverQueue, packed: bool): usize {
+  return packed ? queue.desc : queue.used + 4;
+}
+
+/**
+ * What the device says of a buffer it gave back: number in bits 0-31, bytes written in 32-63. `mask` is size - 1.
+ * @inline
+ */
+export function elementAt(ring: usize, cursor: u32, mask: u32, packed: bool): u64 {
+  return packed ? usedDescriptor(ring, cursor) : usedElement(ring, cursor, mask);
+}
+
+/**
+ * The same for the buffer `ahead` after the next one.
+ * @inline
+ */
+export function usedAt(queue: DriverQueue, ahead: u32, packed: bool): u64 {
+  const size = queue.size;
+  return elementAt(usedRing(queue, packed), cursorAt(queue.nextUsed, ahead, size, packed), size - 1, packed);
+}
+
+/**
+ * Marks a buffer that came back as ours again. False, and a broken queue, when the device did not have it.
+ * @inline
+ */
+export function takeBack(queue: DriverQueue, number: u32): bool {
+  if (number >= queue.size || load<u8>(queue.held + number) == 0) {
+    fail(queue, FAULT_USED_ID, number);
+    return false;
+  }
+  store<u8>(queue.held + number, 0);
+  return true;
+}
+
+/**
+ * Goes on behind `count` buffers that were taken back.
+ * @inline
+ */
+export function advanceUsed(queue: DriverQueue, count: u32, packed: bool): void {
+  queue.nextUsed = packed ? advance(queue.nextUsed, count, queue.size) : (queue.nextUsed + count) & 0xffff;
+}
+
+/**
+ * Offers a buffer as the one `ahead` after the last published; of a packed ring's the device may use `length` bytes, in
+ * a split one that stands in the descriptor already.
+ * @inline
+ */
+export function offer(queue: DriverQueue, ahead: u32, number: u32, length: u32, packed: bool): void {
+  const size = queue.size;
+  const cursor = cursorAt(queue.nextAvail, ahead, size, packed);
+  if (packed) {
+    const address = queue.buffersAddress + <u64>number * queue.bufferBytes;
+    writeDescriptor(queue.desc, cursor, ahead == 0, address, number, length, queue.descFlags);
+  } else {
+    writeAvail(queue.avail + 4, cursor, size - 1, number);
+  }
   store<u8>(queue.held + number, 1);
 }
 
 /**
- * Publishes `count` entries. Returns 1 when the device wants a kick for them.
+ * Publishes `count` offered buffers. Returns 1 when the device wants a kick for them.
  * @inline
  */
-export function publish(queue: DriverQueue, count: u32): u32 {
-  const before = queue.nextAvail;
-  const now = (before + count) & 0xffff;
-  queue.nextAvail = now;
-  // Store, then load, both sequentially consistent: the device does the reverse before it sleeps.
-  atomic.store<u16>(queue.avail, <u16>now, 2);
-  if (!queue.eventIdx) return <u32>((atomic.load<u16>(queue.used) & VIRTQ_USED_F_NO_NOTIFY) == 0);
-  const event = <u32>atomic.load<u16>(queue.used + 4 + (queue.size << 3));
-  return <u32>(((now - event - 1) & 0xffff) < count);
+export function publish(queue: DriverQueue, count: u32, packed: bool): u32 {
+  return packed ? publishPacked(queue, count) : publishSplit(queue, count);
 }
 
 /** Asks for a call with the next used buffer. Returns 1 when there is one already: then do not sleep. */
 export function arm(queue: DriverQueue): u32 {
-  if (queue.eventIdx) atomic.store<u16>(usedEvent(queue), <u16>queue.nextUsed);
-  else atomic.store<u16>(queue.avail, 0);
-  return <u32>(<u32>atomic.load<u16>(queue.used, 2) != queue.nextUsed);
+  if (queue.packed) {
+    armPacked(queue);
+    return <u32>(outstanding(queue, true) != 0 && isUsed(queue, queue.nextUsed));
+  }
+  armSplit(queue);
+  return <u32>(usedSince(queue) != 0);
 }
 
-/** Spares the device its calls. With event idx: until half of all index values have passed. */
+/** Spares the device its calls. */
 export function disarm(queue: DriverQueue): void {
-  if (queue.eventIdx) store<u16>(usedEvent(queue), <u16>(queue.nextUsed + 0x8000));
-  else store<u16>(queue.avail, VIRTQ_AVAIL_F_NO_INTERRUPT);
+  if (queue.packed) disarmPacked(queue);
+  else disarmSplit(queue);
 }
 
-/**
- * The field behind the avail ring in which we say at which used index we want a call.
- * @inline
- */
-function usedEvent(queue: DriverQueue): usize {
-  return queue.avail + 4 + (queue.size << 1);
-}
-
-function fail(queue: DriverQueue, fault: u32, at: u32): void {
+export function fail(queue: DriverQueue, fault: u32, at: u32): void {
   queue.fault = fault;
   queue.faultAt = at;
 }

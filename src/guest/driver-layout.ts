@@ -1,6 +1,6 @@
 // GENERATED from assembly/driver/abi.ts by tools/layout-transform.mjs at every build. Do not edit.
 
-export const DRIVER_ABI_VERSION = 2;
+export const DRIVER_ABI_VERSION = 3;
 export const FAULT_USED_ID = 2;
 export const FAULT_USED_INDEX = 1;
 export const FLOW_BYTES = 192;
@@ -38,6 +38,7 @@ export const DriverQueue = {
     scratchBytes: { offset: 80, type: "u32" },
     latency: { offset: 84, type: "u32" },
     stampStep: { offset: 88, type: "u32" },
+    packed: { offset: 92, type: "u32" },
     nextAvail: { offset: 104, type: "u32" },
     nextUsed: { offset: 108, type: "u32" },
     freeTaken: { offset: 112, type: "u32" },
@@ -47,6 +48,7 @@ export const DriverQueue = {
     fault: { offset: 128, type: "u32" },
     faultAt: { offset: 132, type: "u32" },
     touched: { offset: 136, type: "u32" },
+    descFlags: { offset: 140, type: "u32" },
     frames: { offset: 144, type: "u64" },
     bytes: { offset: 152, type: "u64" },
     corrupt: { offset: 160, type: "u64" },

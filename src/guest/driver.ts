@@ -1,8 +1,10 @@
 // The load driver (assembly/driver/) as an object: lays its structs out in linear memory and reads its counters.
 // It knows rings and buffers, and nothing of sockets: tests run it in the switch's own memory, guests over vhost-user.
 
-import type { RangeAllocator } from "../core/ranges.js";
+import { VIRTQ_DESC_F_AVAIL, VIRTQ_DESC_F_USED, VIRTQ_DESC_SIZE } from "../../assembly/spec/virtio.js";
 import { instantiate } from "../core/module.js";
+import { PACKED_WRAP, packedAfter } from "../core/packed-ring.js";
+import type { RangeAllocator } from "../core/ranges.js";
 import { Struct, type Views } from "../core/views.js";
 import * as layout from "./driver-layout.js";
 import { type FrameSizes, macOctets, type TrafficFlow } from "./traffic.js";
@@ -31,6 +33,8 @@ const VERIFY: Record<Verify, number> = {
 /** Longest frame that a merged one is checked up to, with its virtio_net header and to spare. */
 const SCRATCH_BYTES = 66 * 1024;
 const CACHE_LINE = 64;
+/** Of a descriptor in a packed ring: who wrote it last. */
+const OWNER = VIRTQ_DESC_F_AVAIL | VIRTQ_DESC_F_USED;
 const ETHERTYPE = [0x88, 0xb5];
 
 /** A ring and its buffers: offsets in linear memory, but `buffersAddress`, which is the guest's. */
@@ -51,6 +55,7 @@ export interface DriverFeatures {
   mergeable: boolean;
   eventIdx: boolean;
   inOrder: boolean;
+  packed: boolean;
 }
 
 /** All that a queue has counted since it was made; frames and bytes without virtio_net header. */
@@ -161,6 +166,7 @@ export class DriverQueue {
     this.struct.set("mergeable", Number(features.mergeable));
     this.struct.set("eventIdx", Number(features.eventIdx));
     this.struct.set("inOrder", Number(features.inOrder));
+    this.struct.set("packed", Number(features.packed));
     this.struct.set("free", allocate(views, control, size * 2));
     this.struct.set("held", allocate(views, control, size));
     this.struct.set("latency", this.latency);
@@ -231,9 +237,18 @@ export class DriverQueue {
     this.driver.disarm(this.pointer);
   }
 
-  /** The used index as the device last published it: where a ring goes on after the back-end was lost. */
-  get usedIndex(): number {
-    return this.views.data.getUint16(this.place.used + 2, true);
+  /** How far the device has come, as SET_VRING_BASE has it: where a ring goes on after the back-end was lost. */
+  get position(): number {
+    const { data } = this.views;
+    const { desc, used, size } = this.place;
+    if (this.struct.get("packed") === 0) return data.getUint16(used + 2, true);
+    let cursor = this.struct.get("nextUsed");
+    // No more than a round: the driver has not written the slots again that it has not found used.
+    for (let i = 0; i < size; i++, cursor = packedAfter(cursor, 1, size)) {
+      const flags = data.getUint16(desc + (cursor & ~PACKED_WRAP) * VIRTQ_DESC_SIZE + 14, true);
+      if ((flags & OWNER) !== (cursor & PACKED_WRAP ? OWNER : 0)) break;
+    }
+    return cursor;
   }
 
   /** What the device did wrong, as a sentence; the queue does not move any more. Undefined while all is well. */

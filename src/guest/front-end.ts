@@ -2,6 +2,9 @@
 // back-end over a real socket, in the order of messages that QEMU or DPDK's virtio-user has. What moves in the rings is
 // somebody else's business (load-guest.ts).
 
+import { VIRTIO_F_RING_PACKED } from "../../assembly/spec/virtio.js";
+import { hasBit } from "../core/feature-bits.js";
+import { PACKED_START } from "../core/packed-ring.js";
 import { splitRingBytes } from "../core/split-ring.js";
 import { createEventFd, signal } from "../sys/eventfd.js";
 import { closeFd } from "../sys/memfd.js";
@@ -38,7 +41,7 @@ export interface FrontEndOptions extends GuestRamOptions {
   /** Whose order of messages. */
   script?: "qemu" | "dpdk";
   reactor: Reactor;
-  /** Entries of each ring; a power of two. */
+  /** Entries of each ring; a power of two unless the switch agrees to packed rings. */
   queueSize: number;
   /** Queue pairs: ring 2i is a receiveq, ring 2i + 1 a transmitq. */
   pairs?: number;
@@ -53,6 +56,8 @@ export interface GuestRing extends FrontEndRing {
   kick: Fd;
   call: Fd;
   place: { desc: RamPlace; avail: RamPlace; used: RamPlace };
+  /** How far the device has come, as the ring's driver finds it; default the used index of a split ring. */
+  position: () => number;
 }
 
 export class FrontEnd {
@@ -107,8 +112,10 @@ export class FrontEnd {
     this.connection = connection;
     this.lost = undefined;
     this.memoryKnown = false;
+    const before = this.negotiated;
     try {
       this.negotiated = await this.play(script === "dpdk" ? dpdkConnect(this.device) : qemuConnect(this.device));
+      if (!before) this.startRings();
     } catch (error) {
       this.disconnect();
       throw error;
@@ -164,6 +171,7 @@ export class FrontEnd {
 
   private createRing(index: number): GuestRing {
     const size = this.options.queueSize;
+    // Room for either form: the parts of a packed ring are never larger.
     const bytes = splitRingBytes(size);
     const place = {
       desc: this.ram.allocate(bytes.desc, CACHE_LINE),
@@ -180,7 +188,23 @@ export class FrontEnd {
       avail: place.avail.userAddress,
       used: place.used.userAddress,
       place,
+      position: () => this.view.getUint16(place.used.offset + 2, true),
     };
+  }
+
+  /** Rings of the form that was agreed are at their beginning. Throws when they cannot have it. */
+  private startRings(): void {
+    const packed = hasBit(this.agreed().features, VIRTIO_F_RING_PACKED);
+    const { queueSize } = this.options;
+    if (!packed && (queueSize & (queueSize - 1)) !== 0) {
+      throw new Error(`a ring of ${queueSize} entries has to be packed, which the switch does not offer`);
+    }
+    for (const ring of this.rings) ring.nextAvail = packed ? this.packedBase(PACKED_START) : 0;
+  }
+
+  /** A packed ring's place in SET_VRING_BASE: QEMU says twice the same, of available and of used ones; DPDK once. */
+  private packedBase(cursor: number): number {
+    return this.options.script === "dpdk" ? cursor : ((cursor << 16) | cursor) >>> 0;
   }
 
   /**
@@ -188,7 +212,8 @@ export class FrontEnd {
    * had taken and not given back will be taken again (QEMU does the same).
    */
   private resume(): void {
-    for (const ring of this.rings) ring.nextAvail = this.view.getUint16(ring.place.used.offset + 2, true);
+    const packed = hasBit(this.agreed().features, VIRTIO_F_RING_PACKED);
+    for (const ring of this.rings) ring.nextAvail = packed ? this.packedBase(ring.position()) : ring.position();
     this.running = false;
   }
 

@@ -1,7 +1,12 @@
 // The queue pairs of a guest with the load driver on them: how much memory they take, and how they are laid out over a
 // front-end's RAM and rings.
 
-import { VIRTIO_F_EVENT_IDX, VIRTIO_F_IN_ORDER, VIRTIO_NET_F_MRG_RXBUF } from "../../assembly/spec/virtio.js";
+import {
+  VIRTIO_F_EVENT_IDX,
+  VIRTIO_F_IN_ORDER,
+  VIRTIO_F_RING_PACKED,
+  VIRTIO_NET_F_MRG_RXBUF,
+} from "../../assembly/spec/virtio.js";
 import { hasBit, headerSize } from "../core/feature-bits.js";
 import type { RangeAllocator } from "../core/ranges.js";
 import { splitRingBytes } from "../core/split-ring.js";
@@ -66,6 +71,7 @@ export function createGuestQueues(options: GuestQueuesOptions): GuestQueues {
     mergeable: hasBit(features, VIRTIO_NET_F_MRG_RXBUF),
     eventIdx: hasBit(features, VIRTIO_F_EVENT_IDX),
     inOrder: hasBit(features, VIRTIO_F_IN_ORDER),
+    packed: hasBit(features, VIRTIO_F_RING_PACKED),
   };
   const create = (ring: GuestRing, bufferBytes: number, region: number) => {
     const buffers = ram.allocate(buffersBytes(ring.size, bufferBytes), CACHE_LINE, region);
@@ -78,7 +84,9 @@ export function createGuestQueues(options: GuestQueuesOptions): GuestQueues {
       buffersAddress: buffers.guestAddress,
       bufferBytes,
     };
-    return new DriverQueue(driver, views, control, place, negotiated);
+    const queue = new DriverQueue(driver, views, control, place, negotiated);
+    ring.position = () => queue.position;
+    return queue;
   };
   const queues: GuestQueues = { receiveqs: [], transmitqs: [] };
   const share = Math.floor(own.count / shape.pairs);

@@ -71,10 +71,48 @@ describe.each(TARGETS)("load driver, %s build", (target) => {
     });
   });
 
-  test("large frames are put together from merged buffers and checked to the last byte", async () => {
+  test.each([1, 3, 100, 257, 20_001])("a packed ring of %i entries, round after round", async (size) => {
+    for (const features of [FEATURES.packed, FEATURES.packedInOrder]) {
+      const { a, b } = await pair({ target, features, size, frameBytes: 64 });
+      const count = size > 1000 ? 2 * size + 5 : 10 * size + 5;
+      expect(transfer(a, b, count, 64)).toBe(count);
+      expect(b.rx.counters()).toEqual({ ...CLEAN, frames: count, bytes: count * FRAME_MIN });
+      expect(a.tx.reclaim()).toBe(0);
+      expect(a.tx.fault ?? b.rx.fault).toBeUndefined();
+    }
+  });
+
+  test("in order, one used descriptor of a packed ring gives back a batch", async () => {
+    const { sw, a } = await pair({ target, features: FEATURES.packedInOrder, size: 5 });
+    const { data } = sw.bridge.views;
+    /** As the device does it: one descriptor at a position, with the id of the batch's last buffer. */
+    const use = (position: number, id: number, flags: number) => {
+      data.setUint16(a.tx.place.desc + position * 16 + 12, id, true);
+      data.setUint16(a.tx.place.desc + position * 16 + 14, flags, true);
+    };
+    const USED = 0x8080;
+    expect(a.tx.send(5) >>> 1).toBe(5);
+    use(0, 2, USED);
+    expect(a.tx.reclaim()).toBe(2);
+    expect(a.tx.send(5) >>> 1).toBe(3);
+    use(3, 1, USED);
+    expect(a.tx.reclaim()).toBe(1);
+    use(2, 2, 0);
+    expect(a.tx.reclaim()).toBe(0);
+    expect(a.tx.fault).toBeUndefined();
+    a.tx.send(2);
+    use(3, 0, 0);
+    expect(a.tx.reclaim()).toBe(0);
+    expect(a.tx.fault).toContain("gave back buffer 0, which it did not have");
+  });
+
+  test.each([
+    ["split", FEATURES.mergeable],
+    ["packed", FEATURES.packedMergeable],
+  ])("large frames are put together from merged buffers and checked to the last byte, %s", async (_, features) => {
     const { sw, a, b } = await pair({
       target,
-      features: FEATURES.mergeable,
+      features,
       size: 64,
       frameBytes: 65535,
       rxBufferBytes: bufferBytesFor(2048),
@@ -190,15 +228,13 @@ describe.each(TARGETS)("load driver, %s build", (target) => {
             a.tx.setTraffic([64, 100, 77], true);
             const { bytes, u32 } = sw.bridge.views;
             for (const burst of bursts) {
-              const first = b.rx.struct.get("nextUsed");
               for (const { jump } of burst) {
                 u32[(a.flows.pointer(0) + 24) >>> 2]! += jump;
                 a.tx.send(1, 5);
                 sw.settle();
               }
               burst.forEach(({ flip }, i) => {
-                const id = u32[(b.rx.place.used + 4 + ((first + i) % 32) * 8) >>> 2]!;
-                const at = b.rx.place.buffers + id * b.rx.place.bufferBytes + b.rx.struct.get("headerSize");
+                const at = nextReceived(b, i) + b.rx.struct.get("headerSize");
                 if (flip >= 0) bytes[at + (flip >>> 3)]! ^= 1 << (flip & 7);
               });
               receive(b, burst.length);
@@ -249,7 +285,7 @@ describe.each(TARGETS)("load driver, %s build", (target) => {
   });
 
   test("calls are asked for only while armed, and arming looks again", async () => {
-    for (const features of [FEATURES.modern, FEATURES.eventIdx]) {
+    for (const features of [FEATURES.modern, FEATURES.eventIdx, FEATURES.packed, FEATURES.packedEventIdx]) {
       const { sw, a, b } = await pair({ target, features });
       a.tx.send(1);
       sw.poll();
@@ -269,7 +305,7 @@ describe.each(TARGETS)("load driver, %s build", (target) => {
   });
 
   test("a kick is asked for only when the switch is about to sleep", async () => {
-    for (const features of [FEATURES.modern, FEATURES.eventIdx]) {
+    for (const features of [FEATURES.modern, FEATURES.eventIdx, FEATURES.packed, FEATURES.packedEventIdx]) {
       const { sw, a } = await pair({ target, features });
       a.tx.send(1);
       sw.settle();
@@ -308,6 +344,14 @@ describe.each(TARGETS)("load driver, %s build", (target) => {
     long.data.setUint16(long.b.rx.place.buffers + long.b.rx.place.bufferBytes + 10, 1, true);
     expect(long.b.rx.receive(10) >>> 1).toBe(1);
     expect(long.b.rx.counters()).toMatchObject({ corrupt: 1, frames: 2 });
+
+    const packed = await pair({ target, features: FEATURES.packed, size: 64 });
+    transfer(packed.a, packed.b, 64);
+    packed.a.tx.send(1);
+    packed.sw.settle();
+    packed.sw.bridge.views.data.setUint16(packed.b.rx.place.desc + 12, 64, true);
+    expect(packed.b.rx.receive(10)).toBe(0);
+    expect(packed.b.rx.fault).toContain("gave back buffer 64, which it did not have");
 
     const merged = await used();
     merged.data.setUint16(merged.b.rx.place.buffers + merged.b.rx.place.bufferBytes + 10, 40, true);
@@ -353,25 +397,31 @@ describe.each(TARGETS)("load driver, %s build", (target) => {
     expect(found).toEqual([0, 3, 5, 8, 10, 13, 15, 18, 20].map((bucket) => [bucket, 1]));
   });
 
-  test("the null device passes frames on in order, and drops those without a buffer", async () => {
-    const guests = await pair({ target, features: FEATURES.inOrder });
-    const { a, b } = guests;
-    const driver = instantiateDriver(loadModule("driver", target).module, guests.sw.memory);
-    const passOn = () => driver.passOn(a.tx.pointer, b.rx.pointer);
-    expect(passOn()).toBe(0);
-    const size = b.rx.place.size;
-    for (let sent = 0; sent < 2 * size; ) {
-      sent += a.tx.send(64) >>> 1;
-      expect(passOn()).toBe(64);
-    }
-    expect(b.rx.receive(size, "sequence") >>> 1).toBe(size);
-    a.tx.send(3);
-    expect(passOn()).toBe(3);
-    expect(a.tx.reclaim()).toBe(0);
-    expect(b.rx.receive(size, "sequence") >>> 1).toBe(3);
-    expect(b.rx.counters()).toMatchObject({ frames: size + 3, corrupt: 0, foreign: 0, lost: size, reordered: 0 });
-    expect(a.tx.fault ?? b.rx.fault).toBeUndefined();
-  });
+  test.each([
+    ["split", FEATURES.inOrder, 256],
+    ["packed", FEATURES.packedInOrder, 192],
+  ])(
+    "the null device passes frames on in order, and drops those without a buffer, %s",
+    async (_, features, entries) => {
+      const guests = await pair({ target, features, size: entries });
+      const { a, b } = guests;
+      const driver = instantiateDriver(loadModule("driver", target).module, guests.sw.memory);
+      const passOn = () => driver.passOn(a.tx.pointer, b.rx.pointer);
+      expect(passOn()).toBe(0);
+      const size = b.rx.place.size;
+      for (let sent = 0; sent < 2 * size; ) {
+        sent += a.tx.send(64) >>> 1;
+        expect(passOn()).toBe(64);
+      }
+      expect(b.rx.receive(size, "sequence") >>> 1).toBe(size);
+      a.tx.send(3);
+      expect(passOn()).toBe(3);
+      expect(a.tx.reclaim()).toBe(0);
+      expect(b.rx.receive(size, "sequence") >>> 1).toBe(3);
+      expect(b.rx.counters()).toMatchObject({ frames: size + 3, corrupt: 0, foreign: 0, lost: size, reordered: 0 });
+      expect(a.tx.fault ?? b.rx.fault).toBeUndefined();
+    },
+  );
 });
 
 test("IMIX has the sizes and shares of simple IMIX", () => {
@@ -381,17 +431,26 @@ test("IMIX has the sizes and shares of simple IMIX", () => {
   expect(frameSizes(128)).toEqual([128]);
 });
 
-/** Offset of the next received buffer that the driver will look at. */
-function nextReceived(guest: DriverGuest): number {
+/** Offset of the received buffer that the driver will look at next, or `ahead` after that one. */
+function nextReceived(guest: DriverGuest, ahead = 0): number {
   const { place, struct } = guest.rx;
-  const slot = place.used + 4 + (struct.get("nextUsed") % place.size) * 8;
-  return place.buffers + guest.sw.bridge.views.data.getUint32(slot, true) * place.bufferBytes;
+  const next = struct.get("nextUsed");
+  const { data } = guest.sw.bridge.views;
+  const number =
+    struct.get("packed") === 1
+      ? data.getUint16(place.desc + (((next & 0x7fff) + ahead) % place.size) * 16 + 12, true)
+      : data.getUint32(place.used + 4 + ((next + ahead) % place.size) * 8, true);
+  return place.buffers + number * place.bufferBytes;
 }
 
 /** Offset of the last byte of the frame of `length` bytes that was sent last. */
 function lastByte(guest: DriverGuest, length: number): number {
   const { place, struct } = guest.tx;
-  const slot = place.avail + 4 + ((struct.get("nextAvail") - 1) % place.size) * 2;
-  const number = guest.sw.bridge.views.data.getUint16(slot, true);
+  const { data } = guest.sw.bridge.views;
+  const next = struct.get("nextAvail");
+  const number =
+    struct.get("packed") === 1
+      ? data.getUint16(place.desc + (((next & 0x7fff) + place.size - 1) % place.size) * 16 + 12, true)
+      : data.getUint16(place.avail + 4 + ((next - 1) % place.size) * 2, true);
   return place.buffers + number * place.bufferBytes + 12 + length - 1;
 }

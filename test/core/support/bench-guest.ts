@@ -114,7 +114,14 @@ export class TestGuest {
   async startQueue(index: number, nextAvail = this.firstIndex, callFd = 1): Promise<void> {
     const { desc, avail, used } = this.driver(index).ring;
     const { at } = this.memory;
-    const ring = { size: this.size, desc: at(desc), avail: at(avail), used: at(used), nextAvail };
+    const ring = {
+      size: this.size,
+      desc: at(desc),
+      avail: at(avail),
+      used: at(used),
+      nextAvail,
+      packed: this.rings.packed,
+    };
     const worker = ((this.options.firstWorker ?? 0) + (index >> 1)) % this.sw.bridge.workers.length;
     await this.sw.bridge.startQueue(this.port, index, ring, { callFd, enabled: true, worker });
   }

@@ -3,11 +3,13 @@
 import {
   VIRTIO_F_EVENT_IDX,
   VIRTIO_F_IN_ORDER,
+  VIRTIO_F_RING_PACKED,
   VIRTIO_F_VERSION_1,
   VIRTIO_NET_F_MRG_RXBUF,
 } from "../../../assembly/spec/virtio.js";
 import type { BridgePort } from "../../../src/core/bridge-port.js";
-import { hasBit } from "../../../src/core/feature-bits.js";
+import { bits, hasBit } from "../../../src/core/feature-bits.js";
+import { PACKED_START } from "../../../src/core/packed-ring.js";
 import { loadModule } from "../../../src/core/wasm-files.js";
 import {
   bufferBytesFor,
@@ -23,12 +25,19 @@ import { type Target, TestSwitch } from "../../core/support/test-switch.js";
 
 const BASE = 0x1_0000_0000n;
 
+const MODERN = bits(VIRTIO_F_VERSION_1);
+const PACKED = MODERN | bits(VIRTIO_F_RING_PACKED);
+
 export const FEATURES = {
   legacy: 0n,
-  modern: 1n << BigInt(VIRTIO_F_VERSION_1),
-  mergeable: (1n << BigInt(VIRTIO_F_VERSION_1)) | (1n << BigInt(VIRTIO_NET_F_MRG_RXBUF)),
-  eventIdx: (1n << BigInt(VIRTIO_F_VERSION_1)) | (1n << BigInt(VIRTIO_F_EVENT_IDX)),
-  inOrder: (1n << BigInt(VIRTIO_F_VERSION_1)) | (1n << BigInt(VIRTIO_F_IN_ORDER)),
+  modern: MODERN,
+  mergeable: MODERN | bits(VIRTIO_NET_F_MRG_RXBUF),
+  eventIdx: MODERN | bits(VIRTIO_F_EVENT_IDX),
+  inOrder: MODERN | bits(VIRTIO_F_IN_ORDER),
+  packed: PACKED,
+  packedMergeable: PACKED | bits(VIRTIO_NET_F_MRG_RXBUF),
+  packedEventIdx: PACKED | bits(VIRTIO_F_EVENT_IDX),
+  packedInOrder: PACKED | bits(VIRTIO_F_IN_ORDER),
 };
 
 export interface DriverGuestOptions {
@@ -78,6 +87,7 @@ export class DriverGuest {
       mergeable: hasBit(features, VIRTIO_NET_F_MRG_RXBUF),
       eventIdx: hasBit(features, VIRTIO_F_EVENT_IDX),
       inOrder: hasBit(features, VIRTIO_F_IN_ORDER),
+      packed: hasBit(features, VIRTIO_F_RING_PACKED),
     };
     const queue = (bufferBytes: number) =>
       new DriverQueue(driver, bridge.views, bridge.control, this.place(size, bufferBytes), negotiated);
@@ -96,14 +106,12 @@ export class DriverGuest {
     const { bridge } = this.sw;
     const region = { guestAddress: BASE, size: BigInt(this.ramBytes), window: this.window };
     await bridge.setRegions(this.port, [region]);
+    const packed = hasBit(this.port.features, VIRTIO_F_RING_PACKED);
+    const nextAvail = packed ? PACKED_START : 0;
     for (const [index, { place }] of [this.rx, this.tx].entries()) {
       const { size, desc, avail, used } = place;
-      await bridge.startQueue(
-        this.port,
-        index,
-        { size, desc, avail, used, nextAvail: 0 },
-        { callFd: 1, enabled: true, worker: 0 },
-      );
+      const ring = { size, desc, avail, used, nextAvail, packed };
+      await bridge.startQueue(this.port, index, ring, { callFd: 1, enabled: true, worker: 0 });
     }
   }
 
