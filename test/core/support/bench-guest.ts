@@ -243,9 +243,14 @@ export class TestGuest {
     return buffer;
   }
 
-  /** Sends a frame in pieces of the given sizes (the last takes the rest), header first. */
-  send(frame: Uint8Array, options: { pieces?: number[]; indirect?: boolean; pair?: number } = {}): void {
-    const whole = concat([new Uint8Array(this.headerBytes), frame]);
+  /** Sends a frame in pieces of the given sizes (the last takes the rest), header first: all zero, or as it begins. */
+  send(
+    frame: Uint8Array,
+    options: { pieces?: number[]; indirect?: boolean; pair?: number; header?: Uint8Array } = {},
+  ): void {
+    const header = new Uint8Array(this.headerBytes);
+    header.set(options.header ?? []);
+    const whole = concat([header, frame]);
     const buffers: Buffer[] = [];
     let at = 0;
     for (const piece of [...(options.pieces ?? []), whole.length]) {
@@ -272,7 +277,15 @@ export class TestGuest {
 
   /** All frames received, headers checked and removed; mergeable ones put together. `again`: gives the buffers anew. */
   receive(pair = 0, again = false): Uint8Array[] {
-    const frames: Uint8Array[] = [];
+    return this.receiveWithHeaders(pair, again).map(({ header, frame }) => {
+      if (header.subarray(0, 10).some((byte) => byte !== 0)) throw new Error(`header is not plain: ${header}`);
+      return frame;
+    });
+  }
+
+  /** The same with their headers, whatever they ask for. */
+  receiveWithHeaders(pair = 0, again = false): { header: Uint8Array; frame: Uint8Array }[] {
+    const frames: { header: Uint8Array; frame: Uint8Array }[] = [];
     const chains: Buffer[][] = [];
     const take = (): Uint8Array | null => {
       const used = this.rx[pair]!.take();
@@ -289,8 +302,7 @@ export class TestGuest {
         parts.push(more);
       }
       const whole = concat(parts);
-      if (whole.subarray(0, 10).some((byte) => byte !== 0)) throw new Error(`header is not plain: ${whole}`);
-      frames.push(whole.slice(this.headerBytes));
+      frames.push({ header: whole.slice(0, this.headerBytes), frame: whole.slice(this.headerBytes) });
     }
     if (again) for (const chain of chains) this.giveBuffers(chain, pair);
     return frames;
