@@ -18,7 +18,7 @@ const CONFIG = 1n << 9n;
 describeLinux("SEND_RARP", () => {
   const group = useLab();
 
-  test("a broadcast RARP request reaches the others, and the address moves to the port", async () => {
+  test("F9: a broadcast RARP request reaches the others, and the address moves to the port", async () => {
     const { lab } = group;
     const names = group.ports(3) as [string, string, string];
     const [moved, other, third] = [group.hand({ pairs: 2 }), group.hand(), group.hand()];

@@ -45,7 +45,7 @@ describe("NET_SET_MTU", () => {
 });
 
 describe("SEND_RARP", () => {
-  test("the switch is given the address; the two bytes behind it mean nothing", () => {
+  test("F9: the switch is given the address; the two bytes behind it mean nothing", () => {
     const sw = ready();
     const { effects } = sw.send("SEND_RARP", u64(MAC | (0xabcdn << 48n)));
     expect(effects).toEqual([{ kind: "sendRarp", mac: MAC }]);
