@@ -86,7 +86,7 @@ export class ChunkWindow {
 @unmanaged
 export class Port {
   id: u32 = 0;
-  /** -> list {count, pad, Region…}, ascending by address. Published. */
+  /** -> list {count, generation, Region…}, ascending by address (memory/regions.ts). Published. */
   regions: u32 = 0;
   /** -> list {count, Queue pointer…} of running, enabled receiveqs. Published. */
   receiveqs: u32 = 0;
@@ -146,11 +146,13 @@ export class Queue {
   callPending: u32 = 0;
   /** Spin lock, see `shared`. */
   lock: u32 = 0;
-  pad6: u32 = 0;
-  pad2: u64 = 0;
+  /** The piece of guest memory in which its last buffer lay, true while the region list has this generation. */
+  spanGeneration: u32 = 0;
+  spanStart: u64 = 0;
+  spanLength: u64 = 0;
+  spanWindow: u32 = 0;
+  pad2: u32 = 0;
   pad3: u64 = 0;
-  pad4: u64 = 0;
-  pad5: u64 = 0;
 
   // counters, worker
   frames: u64 = 0;
@@ -229,7 +231,8 @@ export class Worker {
   /** Chunks that had to be mapped, and the nanoseconds it took. */
   chunkMisses: u64 = 0;
   chunkMissTime: u64 = 0;
-  pad7: u64 = 0;
+  /** Bit i: the virtio_net header of frame i of the burst does not lie right before it. */
+  headersApart: u64 = 0;
   pad8: u64 = 0;
   pad9: u64 = 0;
   padA: u64 = 0;
@@ -314,7 +317,7 @@ export class Offload {
   fields: u64 = 0;
   /** Its csum_offset. */
   checksumOffset: u32 = 0;
-  /** Offset of the header, in the guest's memory or among headerCopies. */
+  /** Offset of a header that does not lie right before its frame, in the guest's memory or among headerCopies. */
   place: u32 = 0;
   /** OFFLOAD_* that a receiver must have to take the frame as it is. */
   needs: u32 = 0;

@@ -4,13 +4,13 @@
 // in linear memory. What leaves here are offsets that are safe for the length given: everything behind this file
 // works with offsets and never sees a guest address.
 
-import { Region, Worker } from "../abi";
+import { Queue, Region, Worker } from "../abi";
 import { locateChunk } from "./windows";
 
 /**
  * Finds the piece of guest memory around an address that is contiguous in linear memory: worker.spanStart and
  * .spanLength in the guest, .spanWindow here. It stays where it is until the burst is over. False: there is none.
- * `regions` is a list {count, pad, Region…}.
+ * `regions` is a list {count, generation, Region…}.
  * @inline
  */
 export function locate(worker: Worker, regions: usize, address: u64): bool {
@@ -70,4 +70,22 @@ export function isInOneRegion(regions: usize, address: u64, length: u32): bool {
     entry += offsetof<Region>();
   }
   return false;
+}
+
+/**
+ * The number of a region list: another for each that is ever published, and 0 for one with regions that are not mapped
+ * whole, whose pieces move.
+ * @inline
+ */
+export function generationOf(regions: usize): u32 {
+  return load<u32>(regions, 4);
+}
+
+/** Lets the next burst of a queue begin with the piece that `locate` found last, while the list is the same. */
+export function keepSpan(worker: Worker, queue: Queue, regions: usize): void {
+  const generation = generationOf(regions);
+  queue.spanGeneration = generation == 0 ? u32.MAX_VALUE : generation;
+  queue.spanStart = worker.spanStart;
+  queue.spanLength = worker.spanLength;
+  queue.spanWindow = worker.spanWindow;
 }

@@ -34,12 +34,14 @@ import { FRAGMENT_UNIT, IPPROTO_TCP, IPPROTO_UDP, readPacket } from "./packet";
 export function readOffloads(worker: Worker, queue: Queue, count: u32): u32 {
   let at: usize = worker.frameTable;
   let entry: usize = worker.offloadTable;
+  const apart = worker.headersApart;
+  const size = queue.headerSize;
   let needs: u32 = 0;
   for (let i: u32 = 0; i < count; ++i, at += offsetof<Frame>(), entry += offsetof<Offload>()) {
     const frame = changetype<Frame>(at);
     const offload = changetype<Offload>(entry);
     if (frame.length == 0) continue;
-    const header: usize = offload.place;
+    const header: usize = (apart >> i) & 1 ? offload.place : frame.at - size;
     const asked = load<u64>(header);
     const checksumOffset = <u32>load<u16>(header, 8);
     offload.fields = 0;

@@ -15,6 +15,7 @@ import {
 } from "../abi";
 import { countDrop } from "../bridge/stats";
 import { gather } from "../memory/copy";
+import { generationOf, keepSpan } from "../memory/regions";
 import { holdForBurst } from "../memory/windows";
 import { ETHERNET_HEADER } from "../net/ethernet";
 import {
@@ -41,7 +42,15 @@ import { fail } from "./status";
  */
 export function dequeue(worker: Worker, queue: Queue): u32 {
   if (queue.status != QUEUE_OK) return 0;
-  return queue.packed ? take(worker, queue, true) : take(worker, queue, false);
+  return queue.packed ? takePacked(worker, queue) : takeSplit(worker, queue);
+}
+
+function takeSplit(worker: Worker, queue: Queue): u32 {
+  return take(worker, queue, false);
+}
+
+function takePacked(worker: Worker, queue: Queue): u32 {
+  return take(worker, queue, true);
 }
 
 /** @inline */
@@ -61,19 +70,19 @@ function take(worker: Worker, queue: Queue, packed: bool): u32 {
   const header = queue.headerSize;
   const least = header + ETHERNET_HEADER;
   // The piece of memory that held the buffer before is tried first: guests take their buffers from one place.
-  let start: u64 = 0;
-  let length: u64 = 0;
-  let window: u32 = 0;
+  const kept = queue.spanGeneration == generationOf(regions);
+  let start: u64 = kept ? queue.spanStart : 0;
+  let length: u64 = kept ? queue.spanLength : 0;
+  let window: u32 = kept ? queue.spanWindow : 0;
   let bytes: u64 = 0;
-  const offloads = queue.offloads != 0;
-  let offload: usize = worker.offloadTable;
   let at: usize = worker.frameTable;
   let cursor = begin;
   let taken: u32 = 0;
   worker.txSegments = 0;
+  worker.headersApart = 0;
   holdForBurst(worker);
 
-  for (; taken < most; ++taken, at += offsetof<Frame>(), offload += offsetof<Offload>()) {
+  for (; taken < most; ++taken, at += offsetof<Frame>()) {
     let id: u32 = 0;
     let entry: usize = 0;
     let rest: u64 = 0;
@@ -98,9 +107,7 @@ function take(worker: Worker, queue: Queue, packed: bool): u32 {
     const flags = flagsOf(rest, packed) & (VIRTQ_DESC_F_NEXT | VIRTQ_DESC_F_WRITE | VIRTQ_DESC_F_INDIRECT);
     let span: u32 = 1;
     if (flags == 0 && inside < length && total <= length - inside && total - least <= FRAME_MAX - ETHERNET_HEADER) {
-      const place = window + <u32>inside;
-      if (offloads) store<u32>(offload, place, offsetof<Offload>("place"));
-      frame.at = place + header;
+      frame.at = window + <u32>inside + header;
       frame.segments = 1;
       frame.length = total - header;
     } else {
@@ -122,6 +129,7 @@ function take(worker: Worker, queue: Queue, packed: bool): u32 {
         start = worker.spanStart;
         length = worker.spanLength;
         window = worker.spanWindow;
+        keepSpan(worker, queue, regions);
       }
     }
     bytes += frame.length;
@@ -168,10 +176,13 @@ function takeChain(worker: Worker, queue: Queue, frame: Frame, number: u32, firs
   const segment = changetype<Segment>(segments);
   segment.offset += skip;
   segment.length -= skip;
-  changetype<Offload>(worker.offloadTable + number * offsetof<Offload>()).place = <u32>place;
   frame.segments = count;
   frame.length = length;
   frame.at = count == 1 ? segment.offset : <u32>segments;
+  if (count != 1 || place + header != frame.at) {
+    worker.headersApart |= (<u64>1) << number;
+    changetype<Offload>(worker.offloadTable + number * offsetof<Offload>()).place = <u32>place;
+  }
 }
 
 /**

@@ -19,6 +19,7 @@ import {
 } from "../abi";
 import { countDrop } from "../bridge/stats";
 import { copy, copySegments, onePiece } from "../memory/copy";
+import { generationOf, keepSpan } from "../memory/regions";
 import { holdForDelivery } from "../memory/windows";
 import { completeChecksum } from "../net/checksum";
 import { writeHeader, writeHeaderSegments } from "../net/header";
@@ -39,12 +40,21 @@ export function enqueue(worker: Worker, source: Queue, queue: Queue, group: Grou
   const shared = queue.shared;
   if (shared) acquire(queue);
   if (queue.status == QUEUE_OK) {
-    if (queue.packed) deliver(worker, source, queue, group, true);
-    else deliver(worker, source, queue, group, false);
+    if (queue.packed) deliverPacked(worker, source, queue, group);
+    else deliverSplit(worker, source, queue, group);
   } else {
     countDrop(source, DROP_PORT_DOWN, group.count);
   }
   if (shared) release(queue);
+}
+
+// Functions apart, though of one source: V8 compiles the loop of either better when the other is not beside it.
+function deliverSplit(worker: Worker, source: Queue, queue: Queue, group: Group): void {
+  deliver(worker, source, queue, group, false);
+}
+
+function deliverPacked(worker: Worker, source: Queue, queue: Queue, group: Group): void {
+  deliver(worker, source, queue, group, true);
 }
 
 /** @inline */
@@ -65,9 +75,10 @@ function deliver(worker: Worker, source: Queue, queue: Queue, group: Group, pack
   // Behind the last chain that the driver has given; a packed ring says of each whether it has.
   const end = packed ? 0 : begin + pending(queue);
   // The piece of memory that held the buffer before is tried first: guests take their buffers from one place.
-  let start: u64 = 0;
-  let length: u64 = 0;
-  let window: u32 = 0;
+  const kept = queue.spanGeneration == generationOf(regions);
+  let start: u64 = kept ? queue.spanStart : 0;
+  let length: u64 = kept ? queue.spanLength : 0;
+  let window: u32 = kept ? queue.spanWindow : 0;
 
   let cursor = begin;
   let next = placements; // where the next frame is placed; those before it wait for the copy
@@ -97,33 +108,30 @@ function deliver(worker: Worker, source: Queue, queue: Queue, group: Group, pack
     const need = frame.length + header;
     let placement = changetype<Placement>(next);
     let placed = false;
-    let id: u32 = 0;
-    let entry: usize = 0;
-    let rest: u64 = 0;
-    let there = false;
-    if (packed) {
-      entry = slotAt(desc, cursor);
-      rest = descriptorAt(desc, cursor);
-      id = <u32>(rest >> 32) & 0xffff;
-      there = isAvailable(rest, cursor);
-    } else if (cursor != end) {
-      id = headAt(avail, mask, cursor);
-      there = id < size;
-      entry = desc + (id << 4);
-      if (there) rest = load<u64>(entry, 8);
-    }
-    if (there) {
-      // By far the most common buffer is one descriptor with room for all, in the same piece as the one before.
-      const inside = load<u64>(entry) - start;
-      const room = <u32>rest;
-      const flags = flagsOf(rest, packed) & (VIRTQ_DESC_F_NEXT | VIRTQ_DESC_F_WRITE | VIRTQ_DESC_F_INDIRECT);
-      if (flags == VIRTQ_DESC_F_WRITE && room >= need && inside < length && room <= length - inside) {
-        placement.at = window + <u32>inside;
-        placement.segments = 1;
-        placement.buffers = 1;
-        writeUsed(used, mask, cursor, begin, lead, id, need, true, packed);
-        cursor = cursorAfter(cursor, 1, size, packed);
-        placed = true;
+    if (packed || cursor != end) {
+      const head: u32 = packed ? 0 : headAt(avail, mask, cursor);
+      if (packed || head < size) {
+        // By far the most common buffer is one descriptor with room for all, in the same piece as the one before.
+        const entry = packed ? slotAt(desc, cursor) : desc + (head << 4);
+        const rest = packed ? descriptorAt(desc, cursor) : load<u64>(entry, 8);
+        const inside = load<u64>(entry) - start;
+        const room = <u32>rest;
+        const flags = flagsOf(rest, packed) & (VIRTQ_DESC_F_NEXT | VIRTQ_DESC_F_WRITE | VIRTQ_DESC_F_INDIRECT);
+        if (
+          flags == VIRTQ_DESC_F_WRITE &&
+          room >= need &&
+          inside < length &&
+          room <= length - inside &&
+          (!packed || isAvailable(rest, cursor))
+        ) {
+          placement.at = window + <u32>inside;
+          placement.segments = 1;
+          placement.buffers = 1;
+          const id = packed ? <u32>(rest >> 32) & 0xffff : head;
+          writeUsed(used, mask, cursor, begin, lead, id, need, true, packed);
+          cursor = cursorAfter(cursor, 1, size, packed);
+          placed = true;
+        }
       }
     }
     if (!placed) {
@@ -161,6 +169,7 @@ function deliver(worker: Worker, source: Queue, queue: Queue, group: Group, pack
       start = worker.spanStart;
       length = worker.spanLength;
       window = worker.spanWindow;
+      keepSpan(worker, queue, regions);
     }
     placement.frame = number;
     next += offsetof<Placement>();
@@ -181,29 +190,41 @@ function deliver(worker: Worker, source: Queue, queue: Queue, group: Group, pack
 
 /** The copies of all frames placed before `end`, in one pass, so that their cache misses overlap. */
 function copyPlaced(worker: Worker, queue: Queue, end: usize): void {
+  if (worker.offloaded) {
+    copyOffloaded(worker, queue, end);
+    return;
+  }
   const header = queue.headerSize;
   const frames: usize = worker.frameTable;
-  const offloaded = worker.offloaded;
   for (let at: usize = worker.placements; at < end; at += offsetof<Placement>()) {
     const placement = changetype<Placement>(at);
     const frame = changetype<Frame>(frames + placement.frame * offsetof<Frame>());
-    let fields: u64 = 0;
-    let checksumOffset: u32 = 0;
-    if (offloaded) {
-      const offload = offloadOf(worker, placement.frame);
-      if (offload.needs & ~queue.offloads) {
-        copyAndComplete(worker, queue, frame, placement, offload);
-        continue;
-      }
-      fields = offload.fields;
-      checksumOffset = offload.checksumOffset;
-    }
     if (placement.segments == 1 && frame.segments == 1) {
       const to: usize = placement.at;
-      writeHeader(to, header, placement.buffers, fields, checksumOffset);
+      writeHeader(to, header, placement.buffers, 0, 0);
       copy(to + header, frame.at, frame.length);
     } else {
-      copyInPieces(worker, frame, placement, header, fields, checksumOffset);
+      copyInPieces(worker, frame, placement, header, 0, 0);
+    }
+  }
+}
+
+/** The same when some of the burst's frames ask for something: the receiver's driver does it, or we do. */
+function copyOffloaded(worker: Worker, queue: Queue, end: usize): void {
+  const header = queue.headerSize;
+  const frames: usize = worker.frameTable;
+  for (let at: usize = worker.placements; at < end; at += offsetof<Placement>()) {
+    const placement = changetype<Placement>(at);
+    const frame = changetype<Frame>(frames + placement.frame * offsetof<Frame>());
+    const offload = offloadOf(worker, placement.frame);
+    if (offload.needs & ~queue.offloads) {
+      copyAndComplete(worker, queue, frame, placement, offload);
+    } else if (placement.segments == 1 && frame.segments == 1) {
+      const to: usize = placement.at;
+      writeHeader(to, header, placement.buffers, offload.fields, offload.checksumOffset);
+      copy(to + header, frame.at, frame.length);
+    } else {
+      copyInPieces(worker, frame, placement, header, offload.fields, offload.checksumOffset);
     }
   }
 }

@@ -15,7 +15,7 @@ const BURSTS = [1, 4, 16, 32, 64];
 
 const SHAPES = [
   { name: "1 descriptor", pieces: [], indirect: false, segments: 1 },
-  { name: "2 descriptors, header alone", pieces: [HEADER], indirect: false, segments: 1 },
+  { name: "2 descriptors, header alone", pieces: [HEADER], indirect: false, segments: 2 },
   { name: "4 descriptors", pieces: [HEADER + 100, 100, 100], indirect: false, segments: 4 },
   { name: "indirect, 1 descriptor", pieces: [], indirect: true, segments: 1 },
   { name: "indirect, 4 descriptors", pieces: [HEADER + 100, 100, 100], indirect: true, segments: 4 },

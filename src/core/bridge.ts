@@ -47,6 +47,8 @@ export class Bridge {
   private readonly exports: CoreExports;
   private readonly fdbBytes: number;
   private queueCount = 0;
+  /** Region lists ever published: each has its number (assembly/memory/regions.ts). */
+  private regionLists = 0;
   private readonly listSizes = new Map<number, number>();
   /** Told after a list of transmitqs was replaced: a sleeping worker must look at it. */
   onTransmitqs: (worker: number) => void = () => {};
@@ -122,6 +124,9 @@ export class Bridge {
     const at = this.allocate(bytes);
     this.listSizes.set(at, bytes);
     this.views.u32[at >>> 2] = port.regions.length;
+    // Its number, by which queues know that it is the same one; none when pieces of it move (assembly/memory/regions.ts).
+    const whole = port.regions.every(({ chunks }) => chunks === undefined);
+    this.views.u32[(at + 4) >>> 2] = whole ? ++this.regionLists : 0;
     port.regions.forEach((region, i) => {
       const entry = at + 8 + i * layout.Region.size;
       this.views.u64[(entry + layout.Region.fields.guestAddress.offset) >>> 3] = region.guestAddress;
