@@ -8,6 +8,7 @@ import { parseTranscript } from "../../src/vhost-user/transcript.js";
 import { replay, transcriptText } from "../vhost-user/replay.js";
 import { startGuest } from "./lib/guest.js";
 import { describeNeeding, type QemuKind, qemuFiles } from "./lib/needs.js";
+import { plugNic } from "./lib/nic.js";
 import { progress, scratch, start, waitFor } from "./lib/process.js";
 import { type RunningSwitch, type SwitchPort, socketPort, startSwitch } from "./lib/switch.js";
 import { startTestpmd } from "./lib/testpmd.js";
@@ -62,6 +63,34 @@ for (const kind of ["7.2", "10"] as const) {
     });
   });
 }
+
+describeNeeding(["switch", "qemu-10", "guest-tools"], "QEMU 10, while it runs", () => {
+  test("its queues change, its link goes and comes, memory is plugged in and out, it is stopped and continued", async () => {
+    await record(["qemu-10-changes"], async (bridge, [port]) => {
+      const more = ["-m", "160M,slots=1,maxmem=256M"];
+      const place = { mac, address: "10.0.0.1/24" };
+      const guest = await startGuest({
+        qemu: "10",
+        name: "changes",
+        ...place,
+        machine: "pc",
+        programs: ["ethtool"],
+        more,
+      });
+      await guest.booted();
+      const nic = await plugNic(guest, bridge, { port: port!, queuePairs: 2 });
+      for (const pairs of [1, 2]) await guest.must(`ethtool -L ${nic.name} combined ${pairs}`);
+      const qmp = await guest.qmp();
+      await qmp.execute("object-add", { "qom-type": "memory-backend-memfd", id: "more", size: 64 << 20, share: true });
+      await qmp.human("device_add pc-dimm,id=dimm,memdev=more");
+      for (const up of [false, true]) await qmp.execute("set_link", { name: nic.device, up });
+      for (const command of ["stop", "cont"]) await qmp.execute(command);
+      await bridge.waitForState("running", [port!.name]);
+      await nic.unplug();
+      await guest.kill();
+    });
+  });
+});
 
 /** A machine without a disk: its firmware asks the network (iPXE, a driver of virtio 0.95 or 1.0 without interrupts). */
 function startFirmware(kind: QemuKind, socket: string) {

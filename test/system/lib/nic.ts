@@ -15,6 +15,8 @@ export interface NicOptions {
 export interface Nic {
   /** Its name in the guest. */
   readonly name: string;
+  /** The device's id in QEMU. */
+  readonly device: string;
   /** Bit numbers of the features that the guest's driver has accepted. */
   features(): Promise<Set<number>>;
   /** Takes it out and waits until the switch's port waits for the next front-end. */
@@ -56,6 +58,7 @@ export async function plugNic(guest: Guest, bridge: RunningSwitch, options: NicO
   await bridge.waitForState("running", [port.name]);
   return {
     name,
+    device: id,
     async features() {
       const text = (await guest.must(`cat /sys/class/net/${name}/device/features`)).trim();
       return new Set([...text].flatMap((bit, number) => (bit === "1" ? [number] : [])));
