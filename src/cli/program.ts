@@ -82,7 +82,11 @@ function createProgram(io: Io, perform: Perform): Command {
     .command("run")
     .description("start a switch")
     .argument("[config.yaml]", "configuration file; SIGHUP reads it again")
-    .option("-p, --port <port>", "NAME=listen:PATH or NAME=connect:PATH[,mode=0660,group=kvm,queues=4,mac=MAC,mtu=N]", collect)
+    .option(
+      "-p, --port <port>",
+      "NAME=listen:PATH or NAME=connect:PATH[,mode=0660,group=kvm,queues=4,mac=MAC,mtu=N]",
+      collect,
+    )
     .option("--workers <n>", "data path threads", numberOrText)
     .option("--poll", "never sleep: lowest latency, one whole core per worker")
     .option("--record <folder>", "write a transcript of every front-end's connection there: see ringbridge transcript")

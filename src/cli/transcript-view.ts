@@ -55,12 +55,17 @@ function message(name: string, payload: Json | undefined, { from, hex }: Message
   // Bits without a meaning are of interest only where somebody sets them.
   const { value, reserved, ...others } = payload as { [key: string]: Json };
   const fields = reserved === undefined || reserved === "0x0" ? others : { ...others, reserved };
-  if (value === undefined) return words(fields);
+  if (value === undefined) return words(name.endsWith("VRING_BASE") ? { ...fields, num: hex32(fields.num) } : fields);
   const set = BigInt(value as string);
   if (FEATURE_REQUESTS.has(name)) return `${value} ${short(featureNames(set))}`;
   if (PROTOCOL_FEATURE_REQUESTS.has(name)) return `${value} ${short(protocolFeatureNames(set))}`;
   const acknowledges = from === "back-end" && !name.startsWith("GET_");
   return acknowledges ? `${value} (${set === 0n ? "done" : "failed"})` : `${value}`;
+}
+
+/** The base of a packed ring is of two halves, each with a wrap counter on top. */
+function hex32(num: Json | undefined): string {
+  return `0x${Number(num).toString(16)}`;
 }
 
 /** Feature names without what all of them begin with. */

@@ -65,6 +65,20 @@ for (const kind of ["7.2", "10"] as const) {
 }
 
 describeNeeding(["switch", "qemu-10", "guest-tools"], "QEMU 10, while it runs", () => {
+  test("a guest with packed rings boots and is stopped in the middle of a round", async () => {
+    await record(["qemu-10-packed"], async (bridge, [port]) => {
+      const place = { mac, address: "10.0.0.1/24", socket: port!.path, device: ["packed=on"] };
+      const guest = await startGuest({ qemu: "10", name: "packed", ...place });
+      await guest.booted();
+      await bridge.waitForState("running", [port!.name]);
+      await guest.must("ping -c 3 -W 1 10.0.0.2; true");
+      const qmp = await guest.qmp();
+      for (const command of ["stop", "cont"]) await qmp.execute(command);
+      await bridge.waitForState("running", [port!.name]);
+      await guest.kill();
+    });
+  });
+
   test("its queues change, its link goes and comes, memory is plugged in and out, it is stopped and continued", async () => {
     await record(["qemu-10-changes"], async (bridge, [port]) => {
       const more = ["-m", "160M,slots=1,maxmem=256M"];
@@ -104,16 +118,19 @@ function startFirmware(kind: QemuKind, socket: string) {
 }
 
 describeNeeding(["switch", "testpmd"], "DPDK virtio-user", () => {
-  test("two ports start, pass frames, stop, start and go", async () => {
-    await record(["dpdk-split", "dpdk-split-peer"], async (bridge, ports) => {
-      const pmd = startTestpmd(ports.map(({ path }, i) => ({ path, mac: `52:54:00:00:00:0${i + 1}` })));
+  test.each([
+    ["split", 0],
+    ["packed", 1],
+  ])("two ports with %s rings start, pass frames, and go", async (layout, packed_vq) => {
+    // A packed ring may have any size.
+    const options = { packed_vq, queue_size: packed_vq === 1 ? 200 : 256 };
+    const names = [`dpdk-${layout}`, `dpdk-${layout}-peer`];
+    await record(names, async (bridge, ports) => {
+      const pmd = startTestpmd(ports.map(({ path }, i) => ({ path, mac: `52:54:00:00:00:0${i + 1}`, options })));
       await pmd.ready();
       await pmd.command("start tx_first");
-      await bridge.waitForFramesTo("dpdk-split", 100);
+      await bridge.waitForFramesTo(names[0]!, 100);
       await pmd.command("stop");
-      await pmd.command("port stop all");
-      await pmd.command("port start all");
-      await bridge.waitForState("running", ["dpdk-split", "dpdk-split-peer"]);
       await pmd.quit();
     });
   });

@@ -37,3 +37,7 @@ test.each([
   const those = names.filter((name) => name.startsWith(prefix));
   expect(those.map(read).some((text) => requestNames(text).includes(request))).toBe(true);
 });
+
+test.each(["qemu-10-packed", "dpdk-packed"])("%s has packed rings", (name) => {
+  expect(read(`${name}.jsonl`)).toContain('"packed":true');
+});
