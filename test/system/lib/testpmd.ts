@@ -43,13 +43,28 @@ function freeHugeMb(): number {
   return (field("HugePages_Free") * field("Hugepagesize")) / 1024;
 }
 
-/** Starts testpmd with these ports, in interactive mode, forwarding stopped. `memoryMb` is its whole memory. */
-export function startTestpmd(ports: readonly VirtioUserPort[], memoryMb = 256): Testpmd {
+export interface TestpmdOptions {
+  /** testpmd's whole memory. */
+  memoryMb?: number;
+  /** Devices whose ports come before and after the virtio-user ports, as --vdev takes them. */
+  before?: readonly string[];
+  after?: readonly string[];
+  /** Queues of each port. */
+  queues?: number;
+  /** More arguments of DPDK's environment, such as "--force-max-simd-bitwidth=512". */
+  environment?: readonly string[];
+}
+
+/** Starts testpmd with these ports, in interactive mode, forwarding stopped. */
+export function startTestpmd(ports: readonly VirtioUserPort[], more: TestpmdOptions = {}): Testpmd {
+  const { memoryMb = 256, before = [], after = [], queues = 1, environment = [] } = more;
   if (testpmdFile === undefined) throw new Error("dpdk-testpmd is missing; see describeNeeding");
   const name = `testpmd${++instances}`;
   const vdevs = ports.map(({ mac, path, server = false, options = {} }, index) => {
-    const more = Object.entries({ ...options, ...(server ? { server: 1 } : {}) });
-    const fields = [["mac", mac], ["path", path], ["queues", 1], ...more].map(([key, value]) => `${key}=${value}`);
+    const extra = Object.entries({ ...options, ...(server ? { server: 1 } : {}) });
+    const fields = [["mac", mac], ["path", path], ["queues", queues], ...extra].map(
+      ([key, value]) => `${key}=${value}`,
+    );
     return `--vdev=net_virtio_user${index},${fields.join(",")}`;
   });
   // Without --single-file-segments huge pages would be more regions than a vhost-user back-end takes (8).
@@ -57,10 +72,17 @@ export function startTestpmd(ports: readonly VirtioUserPort[], memoryMb = 256): 
   // stdbuf: without a terminal testpmd's answers would stay in its buffer while its prompt does not.
   const child = start(name, "stdbuf", [
     ...["-oL", testpmdFile, "-l", "0,1", "--no-pci", "--no-telemetry", `--file-prefix=${name}-${process.pid}`],
-    ...[...memory, "-m", `${memoryMb}`, ...vdevs],
+    ...[...memory, "-m", `${memoryMb}`],
+    ...[...before.map((device) => `--vdev=${device}`), ...vdevs, ...after.map((device) => `--vdev=${device}`)],
+    ...environment,
+    // The driver says which of its paths it took.
+    "--log-level=pmd.net.virtio.init:info",
     // Destination address of what a port sends: the other port of its pair (0-1, 2-3, ...).
     ...["--", "-i", "--disable-link-check", "--total-num-mbufs=16384"],
-    ...ports.map((_, index) => `--eth-peer=${index},${ports[index ^ 1]?.mac ?? ports[index]!.mac}`),
+    // A capture file would be read and thrown away when forwarding starts.
+    ...(before.length > 0 ? ["--no-flush-rx"] : []),
+    ...[`--rxq=${queues}`, `--txq=${queues}`],
+    ...ports.map((_, index) => `--eth-peer=${before.length + index},${ports[index ^ 1]?.mac ?? ports[index]!.mac}`),
   ]);
 
   const command = async (line: string, limitMs = 20_000): Promise<string> => {
