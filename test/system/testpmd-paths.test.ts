@@ -98,14 +98,14 @@ describeNeeding(["switch", "testpmd"], "DPDK virtio-user, every path of its driv
       );
       await pmd.ready();
       await bridge.waitForState("running", names);
-      for (const port of [left, right]) {
-        expect(pmd.process.output()).toContain(`using ${rx} Rx path on port ${port}`);
-        expect(pmd.process.output()).toContain(`using ${tx} Tx path on port ${port}`);
-      }
       for (const name of names) {
         const { features, queues } = await bridge.port(name);
         expect(features.includes("VIRTIO_F_RING_PACKED")).toBe(options.packed_vq === 1);
         expect(queues.map(({ size }) => size)).toEqual(Array(2).fill(options.queue_size ?? 1024));
+      }
+      for (const port of [left, right]) {
+        expect(pmd.process.output()).toContain(`using ${rx} Rx path on port ${port}`);
+        expect(pmd.process.output()).toContain(`using ${tx} Tx path on port ${port}`);
       }
 
       const expected = options.mrg_rxbuf === 0 ? frames.filter(({ length }) => length < bufferBytes) : frames;
