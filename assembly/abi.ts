@@ -90,10 +90,19 @@ export class Port {
   regions: u32 = 0;
   /** -> list {count, Queue pointer…} of running, enabled receiveqs. Published. */
   receiveqs: u32 = 0;
-  /** -> the dirty log, one bit for each 4 KiB page of the guest, `logBytes` long; 0 while nothing is logged. */
+  /** -> DirtyLog, 0 while nothing is logged. Published. */
   log: u32 = 0;
-  logBytes: u32 = 0;
-  reserved: u32 = 0;
+}
+
+/** A bitmap that the front-end shares, with one bit for each 4 KiB page of the guest (assembly/memory/log.ts). */
+@unmanaged
+export class DirtyLog {
+  /** Bytes of the bitmap. */
+  bytes: u64 = 0;
+  /** Its offset in linear memory. */
+  window: u32 = 0;
+  /** -> list {count, pad, Region…}: which guest physical addresses lie in which windows. */
+  regions: u32 = 0;
 }
 
 /** One virtqueue. Three groups, each on cache lines of its own: set by the host, moved by the worker, counters. */

@@ -1,8 +1,9 @@
 // Delivering one frame as the segments that a receiver without its offload can take (net/segment.ts).
 
-import { Frame, Offload, Placement, Queue, SCRATCH_TO, Worker } from "../abi";
+import { DirtyLog, Frame, Offload, Placement, Queue, SCRATCH_TO, Worker } from "../abi";
 import { countDrop } from "../bridge/stats";
 import { onePiece } from "../memory/copy";
+import { logOf, markSegments } from "../memory/log";
 import { holdForDelivery } from "../memory/windows";
 import { beginCut, cutNext, writeCut } from "../net/segment";
 import { DROP_RX_CHAIN_BAD, DROP_TX_OFFLOAD, QUEUE_OK } from "../spec/status";
@@ -43,6 +44,8 @@ export function deliverCut(worker: Worker, source: Queue, queue: Queue, regions:
         ? onePiece(worker.headerScratch + SCRATCH_TO, placement.at, header + length)
         : placement.at;
     writeCut(worker, to, header, placement.buffers);
+    const log = logOf(queue);
+    if (log != 0) markSegments(changetype<DirtyLog>(log), worker, to, header + length);
     queue.frames += 1;
     queue.bytes += length;
     trace(worker, TRACE_ENQUEUE, changetype<usize>(queue), number, placement.buffers);

@@ -6,6 +6,7 @@
 
 import {
   CHAIN_SEGMENTS,
+  DirtyLog,
   Frame,
   Group,
   Offload,
@@ -22,6 +23,7 @@ import { copy, copySegments, onePiece } from "../memory/copy";
 import { generationOf, keepSpan } from "../memory/regions";
 import { holdForDelivery } from "../memory/windows";
 import { completeChecksum } from "../net/checksum";
+import { logOf, markPlaced } from "../memory/log";
 import { writeHeader, writeHeaderSegments } from "../net/header";
 import { OFFLOAD_GSO } from "../spec/offload";
 import { DROP_PORT_DOWN, DROP_RX_CHAIN_BAD, DROP_WINDOW, QUEUE_OK } from "../spec/status";
@@ -227,6 +229,8 @@ function copyOffloaded(worker: Worker, queue: Queue, end: usize): void {
       copyInPieces(worker, frame, placement, header, offload.fields, offload.checksumOffset);
     }
   }
+  const log = logOf(queue);
+  if (log != 0) markPlaced(changetype<DirtyLog>(log), worker, worker.placements, end, header);
 }
 
 /** The same for a receiver that does not take a checksum that is only begun. */

@@ -1,7 +1,8 @@
 // Notifications and their suppression (virtio 1.3, 2.7.7, 2.7.10 and 2.8.10): kicks are asked for only before a worker
 // sleeps, calls are made only when the driver wants one.
 
-import { Queue, Worker } from "../abi";
+import { DirtyLog, Queue, Worker } from "../abi";
+import { logOf, mark } from "../memory/log";
 import {
   RING_EVENT_FLAGS_DESC,
   RING_EVENT_FLAGS_DISABLE,
@@ -17,6 +18,13 @@ const EVENT_FLAGS: usize = 2;
 
 /** Asks the driver for a kick with its next buffer. True when there is one already: then do not sleep. */
 export function armKick(queue: Queue): bool {
+  const more = askForKick(queue);
+  markNotification(queue);
+  return more;
+}
+
+/** @inline */
+function askForKick(queue: Queue): bool {
   const next = queue.nextAvail;
   // Store, then load, both sequentially consistent: the driver does the reverse, so one of us sees the other.
   if (queue.packed) {
@@ -36,6 +44,16 @@ export function armKick(queue: Queue): bool {
 export function disarmKick(queue: Queue): void {
   if (queue.packed) store<u16>(queue.used, RING_EVENT_FLAGS_DISABLE, EVENT_FLAGS);
   else if (!queue.eventIdx) store<u16>(queue.used, VIRTQ_USED_F_NO_NOTIFY);
+  else return;
+  markNotification(queue);
+}
+
+/** Marks the field that `armKick` and `disarmKick` write. */
+function markNotification(queue: Queue): void {
+  const log = logOf(queue);
+  if (log == 0) return;
+  if (queue.packed) mark(changetype<DirtyLog>(log), queue.used, 4);
+  else mark(changetype<DirtyLog>(log), queue.eventIdx ? <u32>availEvent(queue) : queue.used, 2);
 }
 
 /**

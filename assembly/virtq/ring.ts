@@ -3,7 +3,8 @@
 //
 // A cursor says where in the ring a chain stands: split.ts and packed.ts tell how. `cursorAfter` moves it on.
 
-import { Queue } from "../abi";
+import { DirtyLog, Queue } from "../abi";
+import { logOf, markDescriptors, markUsedRing } from "../memory/log";
 import { advance, publishFirst, writeUsedDescriptor } from "./packed";
 import { publishUsedIndex, writeUsedElement } from "./split";
 
@@ -48,8 +49,14 @@ export function writeUsed(
  * @inline
  */
 export function publish(queue: Queue, cursor: u32, writable: bool, packed: bool): void {
+  const from = queue.nextUsed;
   if (packed) publishFirst(queue, cursor, writable);
   else publishUsedIndex(queue, cursor);
+  const log = logOf(queue);
+  if (log != 0) {
+    if (packed) markDescriptors(changetype<DirtyLog>(log), queue, from);
+    else markUsedRing(changetype<DirtyLog>(log), queue, from);
+  }
 }
 
 /**

@@ -85,6 +85,9 @@ export class BridgePort {
   readonly queues = new Map<number, BridgeQueue>();
   features = 0n;
   regions: MappedRegion[] = [];
+  /** The dirty log in use: where its bitmap lies and how many bytes it has; and the core's view of it. */
+  log: { window: number; size: bigint } | undefined;
+  logStruct: Struct<typeof layout.DirtyLog> | undefined;
   constructor(
     readonly id: number,
     readonly struct: Struct<typeof layout.Port>,

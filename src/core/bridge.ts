@@ -113,6 +113,7 @@ export class Bridge {
     this.queueCount -= port.queues.size;
     this.freeList(port.struct.get("regions"));
     this.freeList(port.struct.get("receiveqs"));
+    if (port.logStruct !== undefined) this.freeLog(port.logStruct);
     this.release(port.struct.at, layout.Port.size);
     this.ports.delete(port.id);
   }
@@ -120,21 +121,29 @@ export class Bridge {
   /** Replaces the port's memory map. No ring of the port that needs a region that goes away may run. */
   async setRegions(port: BridgePort, regions: MappedRegion[]): Promise<void> {
     port.regions = [...regions].sort((a, b) => (a.guestAddress < b.guestAddress ? -1 : 1));
-    const bytes = 8 + port.regions.length * layout.Region.size;
-    const at = this.allocate(bytes);
-    this.listSizes.set(at, bytes);
-    this.views.u32[at >>> 2] = port.regions.length;
-    // Its number, by which queues know that it is the same one; none when pieces of it move (assembly/memory/regions.ts).
-    const whole = port.regions.every(({ chunks }) => chunks === undefined);
-    this.views.u32[(at + 4) >>> 2] = whole ? ++this.regionLists : 0;
-    port.regions.forEach((region, i) => {
-      const entry = at + 8 + i * layout.Region.size;
-      this.views.u64[(entry + layout.Region.fields.guestAddress.offset) >>> 3] = region.guestAddress;
-      this.views.u64[(entry + layout.Region.fields.size.offset) >>> 3] = region.size;
-      this.views.u32[(entry + layout.Region.fields.window.offset) >>> 2] = region.window;
-      this.views.u32[(entry + layout.Region.fields.chunks.offset) >>> 2] = region.chunks ?? 0;
-    });
-    await this.replace(port.struct, "regions", at);
+    // First the log's: what a worker can write to it must know how to mark.
+    if (port.log !== undefined) await this.setLog(port, port.log);
+    await this.replace(port.struct, "regions", this.regionList(port));
+  }
+
+  /**
+   * From now on every write to the port's guest is marked in this bitmap, or none any more. When this is done the bitmap
+   * before is no longer touched, and no write that is not marked is under way.
+   */
+  async setLog(port: BridgePort, log: { window: number; size: bigint } | undefined): Promise<void> {
+    const old = port.logStruct;
+    if (log === undefined && old === undefined) return;
+    port.log = log;
+    port.logStruct = undefined;
+    if (log !== undefined) {
+      port.logStruct = this.struct(layout.DirtyLog);
+      port.logStruct.set("bytes", Number(log.size));
+      port.logStruct.set("window", log.window);
+      port.logStruct.set("regions", this.regionList(port));
+    }
+    port.struct.publish("log", port.logStruct?.at ?? 0);
+    await this.grace();
+    if (old !== undefined) this.freeLog(old);
   }
 
   /** The offset of a guest's range that lies in one region, mapped whole, or null. */
@@ -341,6 +350,29 @@ export class Bridge {
       this.views.u32[((at + headerBytes) >>> 2) + i] = item;
     });
     return at;
+  }
+
+  /** A list of the port's regions as the core reads it. */
+  private regionList(port: BridgePort): number {
+    const { fields, size } = layout.Region;
+    const at = this.list([], 8 + port.regions.length * size);
+    this.views.u32[at >>> 2] = port.regions.length;
+    // Its number, by which queues know that it is the same one; none when pieces of it move (assembly/memory/regions.ts).
+    const whole = port.regions.every(({ chunks }) => chunks === undefined);
+    this.views.u32[(at + 4) >>> 2] = whole ? ++this.regionLists : 0;
+    port.regions.forEach((region, i) => {
+      const entry = at + 8 + i * size;
+      this.views.u64[(entry + fields.guestAddress.offset) >>> 3] = region.guestAddress;
+      this.views.u64[(entry + fields.size.offset) >>> 3] = region.size;
+      this.views.u32[(entry + fields.window.offset) >>> 2] = region.window;
+      this.views.u32[(entry + fields.chunks.offset) >>> 2] = region.chunks ?? 0;
+    });
+    return at;
+  }
+
+  private freeLog(log: Struct<typeof layout.DirtyLog>): void {
+    this.freeList(log.get("regions"));
+    this.release(log.at, layout.DirtyLog.size);
   }
 
   private freeList(at: number): void {

@@ -49,6 +49,15 @@ export const Core = {
   },
 } as const;
 
+export const DirtyLog = {
+  size: 16,
+  fields: {
+    bytes: { offset: 0, type: "u64" },
+    window: { offset: 8, type: "u32" },
+    regions: { offset: 12, type: "u32" },
+  },
+} as const;
+
 export const Fdb = {
   size: 104,
   fields: {
@@ -146,13 +155,12 @@ export const Placement = {
 } as const;
 
 export const Port = {
-  size: 24,
+  size: 16,
   fields: {
     id: { offset: 0, type: "u32" },
     regions: { offset: 4, type: "u32" },
     receiveqs: { offset: 8, type: "u32" },
     log: { offset: 12, type: "u32" },
-    logBytes: { offset: 16, type: "u32" },
   },
 } as const;
 

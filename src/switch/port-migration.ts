@@ -22,16 +22,24 @@ export class PortMigration {
   ) {}
 
   /** Takes a new dirty log in the place of the old one, or none. One that cannot be mapped changes nothing and throws. */
-  setLog(log: DirtyLog | null): void {
+  async setLog(log: DirtyLog | null): Promise<void> {
     const old = this.log;
     this.log = log === null ? undefined : this.memory.mapLog(log);
+    await this.publishLog();
     if (old !== undefined) this.memory.unmap(old);
   }
 
   /** VHOST_F_LOG_ALL was set or cleared while rings run. */
-  setLogging(enabled: boolean): void {
+  async setLogging(enabled: boolean): Promise<void> {
     const { features } = this.port;
     this.port.features = enabled ? features | LOG_ALL : features & ~LOG_ALL;
+    await this.publishLog();
+  }
+
+  /** When this is done every write to the guest's memory is marked in the log, or none, as the features say. */
+  async publishLog(): Promise<void> {
+    const logging = (this.port.features & LOG_ALL) !== 0n;
+    await this.bridge.setLog(this.port, logging ? this.log : undefined);
   }
 
   /** Begins to write the port's state to the descriptor, or to read one. Throws when it is no pipe or socket. */

@@ -117,6 +117,7 @@ export class Port {
     switch (effect.kind) {
       case "setFeatures":
         this.bridgePort.features = effect.features;
+        await this.migration.publishLog();
         return {};
       case "setMemory":
         await this.setMemory(effect.regions, effect.fds);
@@ -143,10 +144,10 @@ export class Port {
         await this.setKick(effect.index, effect.kick);
         return {};
       case "setLog":
-        this.migration.setLog(effect.log);
+        await this.migration.setLog(effect.log);
         return {};
       case "setLogging":
-        this.migration.setLogging(effect.enabled);
+        await this.migration.setLogging(effect.enabled);
         return {};
       case "transferState":
         this.migration.transferState(effect.direction, effect.fd);
