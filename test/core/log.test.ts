@@ -8,6 +8,8 @@ import {
   VIRTIO_F_INDIRECT_DESC,
   VIRTIO_F_RING_PACKED,
   VIRTIO_F_VERSION_1,
+  VIRTIO_NET_F_CSUM,
+  VIRTIO_NET_F_HOST_TSO4,
   VIRTIO_NET_F_MRG_RXBUF,
 } from "../../assembly/spec/virtio.js";
 import { bits } from "../../src/core/feature-bits.js";
@@ -239,6 +241,38 @@ describe.each(TARGETS)("the dirty log, %s build", (target) => {
       expect(migration.take()).toEqual([]);
       expect(migration.lost().length).toBeGreaterThan(0);
     });
+  });
+
+  test.each([
+    ["cut into segments", 1, 20_000],
+    ["summed", 0, 1000],
+  ])("a frame that is %s for its receiver", async (_, gsoType, payload) => {
+    for (const form of Object.values(FORMS)) {
+      const sw = new TestSwitch({ target, memory });
+      const offloads = bits(VIRTIO_NET_F_CSUM, VIRTIO_NET_F_HOST_TSO4);
+      const sender = await TestGuest.create(sw, { features: MODERN | offloads });
+      // Buffers of no round size: several make up a segment, and most lie in two pages.
+      const receiver = await TestGuest.create(sw, { features: MODERN | MERGEABLE | form, base: 0x5000n, rxBuffers: 0 });
+      for (let i = 0; i < 64; i++) receiver.giveBuffer(701);
+      const migration = await Migration.begin(receiver);
+      const whole = new Uint8Array(12 + 54 + payload);
+      whole.set(frame(2, 1, whole.length - 12), 12);
+      const view = new DataView(whole.buffer);
+      // virtio_net_hdr: NEEDS_CSUM, gso_type, hdr_len, gso_size, csum_start, csum_offset.
+      for (const [at, value] of [1 | (gsoType << 8), 54, gsoType === 1 ? 1448 : 0, 34, 16].entries()) {
+        view.setUint16(2 * at, value, true);
+      }
+      // Ethernet type, version and lengths, no fragment, protocol TCP, 5 words of TCP header.
+      const headers = { 12: 0x0800, 14: 0x4500, 16: 40 + payload, 20: 0, 22: 0x4006, 46: 0x5010 };
+      for (const [at, value] of Object.entries(headers)) view.setUint16(12 + Number(at), value);
+      const address = sender.allocate(whole.length);
+      sender.write(address, whole);
+      sender.tx[0]!.add([{ address, length: whole.length }], 0n);
+      migration.follow();
+      sw.settle();
+      expect(receiver.queue(0).counters().frames).toBe(Math.ceil(payload / 1448));
+      migration.check();
+    }
   });
 
   test("F15: a log that ends before the memory is written up to its end and not behind", async () => {
