@@ -14,7 +14,7 @@ export class StateTransfer {
 
   /** Begins to write `bytes`; the descriptor is closed behind the last. */
   static save(fd: Fd, bytes: Uint8Array): StateTransfer {
-    return new StateTransfer(fd, (socket, resolve) => {
+    return new StateTransfer(fd, { writable: true }, (socket, resolve) => {
       socket.once("finish", resolve);
       socket.end(bytes);
     });
@@ -22,7 +22,7 @@ export class StateTransfer {
 
   /** Begins to read up to `limit` bytes, till the other side closes; then `take` is given all of them. */
   static load(fd: Fd, limit: number, take: (bytes: Uint8Array) => void): StateTransfer {
-    return new StateTransfer(fd, (socket, resolve, reject) => {
+    return new StateTransfer(fd, { readable: true }, (socket, resolve, reject) => {
       const chunks: Buffer[] = [];
       let length = 0;
       socket.on("data", (chunk) => {
@@ -41,9 +41,13 @@ export class StateTransfer {
     });
   }
 
-  private constructor(fd: Fd, begin: (socket: Socket, resolve: () => void, reject: (error: Error) => void) => void) {
+  private constructor(
+    fd: Fd,
+    direction: { readable?: boolean; writable?: boolean },
+    begin: (socket: Socket, resolve: () => void, reject: (error: Error) => void) => void,
+  ) {
     try {
-      this.socket = new Socket({ fd, readable: true, writable: true, allowHalfOpen: true });
+      this.socket = new Socket({ fd, readable: false, writable: false, ...direction, allowHalfOpen: true });
     } catch (error) {
       closeFd(fd);
       throw new Error(`the descriptor for the state is no pipe (${(error as Error).message})`);

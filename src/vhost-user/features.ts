@@ -113,6 +113,7 @@ export const DEFAULT_FEATURES: bigint = bits(
   virtio.VIRTIO_NET_F_CTRL_VQ,
   virtio.VIRTIO_NET_F_GUEST_ANNOUNCE,
   virtio.VIRTIO_NET_F_MQ,
+  virtio.VHOST_F_LOG_ALL,
   virtio.VIRTIO_F_ANY_LAYOUT,
   virtio.VIRTIO_F_INDIRECT_DESC,
   virtio.VIRTIO_F_EVENT_IDX,
@@ -125,12 +126,14 @@ export const DEFAULT_FEATURES: bigint = bits(
 
 export const DEFAULT_PROTOCOL_FEATURES: bigint = bits(
   PROTOCOL_F_MQ,
+  PROTOCOL_F_LOG_SHMFD,
   PROTOCOL_F_RARP,
   PROTOCOL_F_REPLY_ACK,
   PROTOCOL_F_MTU,
   PROTOCOL_F_RESET_DEVICE,
   PROTOCOL_F_CONFIGURE_MEM_SLOTS,
   PROTOCOL_F_STATUS,
+  PROTOCOL_F_DEVICE_STATE,
 );
 
 /** What a port's configuration says about the device: the fields of its configuration space that are known. */

@@ -32,7 +32,7 @@ describe("feature names", () => {
   });
 });
 
-test("the offer holds what the switch does, and no offload or dirty log", () => {
+test("the offer holds what the switch does, and no offload", () => {
   expect(featureNames(DEFAULT_FEATURES)).toEqual([
     "VIRTIO_NET_F_MTU",
     "VIRTIO_NET_F_MRG_RXBUF",
@@ -40,6 +40,7 @@ test("the offer holds what the switch does, and no offload or dirty log", () => 
     "VIRTIO_NET_F_CTRL_VQ",
     "VIRTIO_NET_F_GUEST_ANNOUNCE",
     "VIRTIO_NET_F_MQ",
+    "VHOST_F_LOG_ALL",
     "VIRTIO_F_ANY_LAYOUT",
     "VIRTIO_F_INDIRECT_DESC",
     "VIRTIO_F_EVENT_IDX",
@@ -51,12 +52,14 @@ test("the offer holds what the switch does, and no offload or dirty log", () => 
   ]);
   expect(protocolFeatureNames(DEFAULT_PROTOCOL_FEATURES)).toEqual([
     "VHOST_USER_PROTOCOL_F_MQ",
+    "VHOST_USER_PROTOCOL_F_LOG_SHMFD",
     "VHOST_USER_PROTOCOL_F_RARP",
     "VHOST_USER_PROTOCOL_F_REPLY_ACK",
     "VHOST_USER_PROTOCOL_F_MTU",
     "VHOST_USER_PROTOCOL_F_RESET_DEVICE",
     "VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS",
     "VHOST_USER_PROTOCOL_F_STATUS",
+    "VHOST_USER_PROTOCOL_F_DEVICE_STATE",
   ]);
 });
 
