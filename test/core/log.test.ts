@@ -152,7 +152,7 @@ describe.each(TARGETS)("the dirty log, %s build", (target) => {
     test.each([
       ["mergeable", MODERN | MERGEABLE | form],
       ["not mergeable", MODERN | form],
-    ])("%s: whatever the switch has written is marked, and nothing else", async (__, features) => {
+    ])("F2, M33, %s: whatever the switch has written is marked, and nothing else", async (__, features) => {
       let writes = 0;
       await fc.assert(
         fc.asyncProperty(

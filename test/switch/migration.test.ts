@@ -284,7 +284,7 @@ describeLinux("the state of a port", () => {
     return bytes.subarray(0, length);
   }
 
-  test("moves to another port: addresses and counters with it", async () => {
+  test("F42: moves to another port: addresses and counters with it", async () => {
     const { lab } = group;
     const [vm1, vm2, other] = group.ports(3) as [string, string, string];
     const [source, peer] = [await device(vm1), await device(other)];
