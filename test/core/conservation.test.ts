@@ -4,24 +4,39 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import {
   VIRTIO_F_EVENT_IDX,
+  VIRTIO_F_IN_ORDER,
   VIRTIO_F_INDIRECT_DESC,
+  VIRTIO_F_RING_PACKED,
   VIRTIO_F_VERSION_1,
   VIRTIO_NET_F_MRG_RXBUF,
 } from "../../assembly/spec/virtio.js";
+import { PACKED_WRAP } from "../../src/core/packed-ring.js";
 import { TARGETS, TestGuest, TestSwitch } from "./support/bench-guest.js";
 import { numbered } from "./support/frames.js";
 import { testMemory } from "./support/test-switch.js";
 
-const FEATURES = [VIRTIO_F_VERSION_1, VIRTIO_NET_F_MRG_RXBUF, VIRTIO_F_EVENT_IDX];
-const INDIRECT = 1n << BigInt(VIRTIO_F_INDIRECT_DESC);
+const FEATURES = [VIRTIO_F_VERSION_1, VIRTIO_NET_F_MRG_RXBUF, VIRTIO_F_EVENT_IDX, VIRTIO_F_IN_ORDER];
+const PACKED = 1n << BigInt(VIRTIO_F_RING_PACKED);
 const UNKNOWN = 99;
 
-const guestShape = fc.record({
-  features: fc.subarray(FEATURES).map((bits) => bits.reduce((set, bit) => set | (1n << BigInt(bit)), INDIRECT)),
+const features = fc
+  .subarray(FEATURES)
+  .map((bits) => bits.reduce((set, bit) => set | (1n << BigInt(bit)), 1n << BigInt(VIRTIO_F_INDIRECT_DESC)));
+const buffers = fc.array(fc.integer({ min: 1, max: 2200 }), { maxLength: 100 });
+const splitShape = fc.record({
+  features,
   size: fc.nat(8).map((power) => 2 ** power),
   firstIndex: fc.constantFrom(0, 1, 65_500, 65_535),
-  buffers: fc.array(fc.integer({ min: 1, max: 2200 }), { maxLength: 100 }),
+  buffers,
 });
+const packedShape = fc
+  .record({ features, size: fc.integer({ min: 1, max: 256 }), position: fc.nat(), wrap: fc.boolean(), buffers })
+  .map(({ position, wrap, ...shape }) => ({
+    ...shape,
+    features: shape.features | PACKED,
+    firstIndex: (position % shape.size) | (wrap ? PACKED_WRAP : 0),
+  }));
+const guestShape = fc.oneof(splitShape, packedShape);
 
 const frameShape = fc.record({
   from: fc.nat(),

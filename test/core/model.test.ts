@@ -3,7 +3,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { VIRTIO_F_VERSION_1 } from "../../assembly/spec/virtio.js";
-import { TARGETS, TestGuest, TestSwitch } from "./support/bench-guest.js";
+import { TestGuest, TestSwitch, VARIANTS } from "./support/bench-guest.js";
 import { numbered, numberOf } from "./support/frames.js";
 import { type Delivery, ModelBridge } from "./support/model-bridge.js";
 import { testMemory } from "./support/test-switch.js";
@@ -32,7 +32,8 @@ const operation = fc.oneof(
   { weight: 1, arbitrary: fc.record({ flush: port }) },
 );
 
-describe.each(TARGETS)("model of a bridge, %s build", (target) => {
+describe.each(VARIANTS)("model of a bridge, $target build, $form ring", ({ target, ring }) => {
+  const features = (1n << BigInt(VIRTIO_F_VERSION_1)) | ring;
   const memory = testMemory();
 
   test("random senders, moves, ageing, stops and starts: the same frames at the same ports, the same table", async () => {
@@ -43,7 +44,7 @@ describe.each(TARGETS)("model of a bridge, %s build", (target) => {
         const guests: TestGuest[] = [];
         const running = new Set<number>();
         for (let id = 0; id < PORTS; id++) {
-          guests.push(await TestGuest.create(sw, { features: 1n << BigInt(VIRTIO_F_VERSION_1), rxBufferBytes: 128 }));
+          guests.push(await TestGuest.create(sw, { features, rxBufferBytes: 128 }));
           model.start(id);
           running.add(id);
         }
@@ -99,7 +100,7 @@ describe.each(TARGETS)("model of a bridge, %s build", (target) => {
         }
         settle();
       }),
-      { numRuns: 150 },
+      { numRuns: 100 },
     );
   });
 });

@@ -13,6 +13,7 @@ import type { TestSwitch } from "./test-switch.js";
 import type { Span } from "./witness.js";
 
 export { BROADCAST, frame } from "./frames.js";
+export { VARIANTS } from "./guest-rings.js";
 export { TARGETS, type Target, TestSwitch } from "./test-switch.js";
 
 const PAGE = 4096;

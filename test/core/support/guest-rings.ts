@@ -8,12 +8,19 @@ import {
   VIRTQ_DESC_F_USED,
   VIRTQ_DESC_SIZE,
 } from "../../../assembly/spec/virtio.js";
-import { hasBit } from "../../../src/core/feature-bits.js";
+import { bits, hasBit } from "../../../src/core/feature-bits.js";
 import { PACKED_RING_ALIGN, PACKED_START, PACKED_WRAP, packedRingBytes } from "../../../src/core/packed-ring.js";
 import { splitRingBytes } from "../../../src/core/split-ring.js";
 import { PackedDriver } from "../../../src/guest/packed-driver.js";
 import type { GuestMemory, RingAddresses, RingDriver } from "../../../src/guest/ring-driver.js";
 import { SplitDriver } from "../../../src/guest/split-driver.js";
+import { TARGETS } from "./test-switch.js";
+
+/** Every build of the core with either form of ring; `ring` is the feature bit that asks for it. */
+export const VARIANTS = TARGETS.flatMap((target) => [
+  { target, form: "split", ring: 0n },
+  { target, form: "packed", ring: bits(VIRTIO_F_RING_PACKED) },
+]);
 
 const SPLIT_RING_ALIGN = { desc: 16, avail: 2, used: 4 } as const;
 const PARTS = ["desc", "avail", "used"] as const;

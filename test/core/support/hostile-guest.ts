@@ -6,10 +6,14 @@ import {
   VIRTIO_F_INDIRECT_DESC,
   VIRTIO_F_VERSION_1,
   VIRTIO_NET_F_MRG_RXBUF,
+  VIRTQ_DESC_F_AVAIL,
   VIRTQ_DESC_F_INDIRECT,
   VIRTQ_DESC_F_NEXT,
+  VIRTQ_DESC_F_USED,
   VIRTQ_DESC_F_WRITE,
+  VIRTQ_DESC_SIZE,
 } from "../../../assembly/spec/virtio.js";
+import { PACKED_START, PACKED_WRAP, packedAfter } from "../../../src/core/packed-ring.js";
 import { BROADCAST, frame, type Target, TestGuest, TestSwitch } from "./bench-guest.js";
 import { testMemory } from "./test-switch.js";
 import { Witness } from "./witness.js";
@@ -24,6 +28,7 @@ export const INDIRECT_DESC = 1n << BigInt(VIRTIO_F_INDIRECT_DESC);
 /** One descriptor as it will stand in a table. */
 export type RawDescriptor = [address: bigint, length: number, flags: number, next: number];
 
+const OWNER = VIRTQ_DESC_F_AVAIL | VIRTQ_DESC_F_USED;
 const REGION = 256 * 1024;
 const HOLE = 8192;
 export const RING_SIZE = 64;
@@ -42,6 +47,11 @@ export interface Places {
 const memory = testMemory();
 
 export class HostileScene {
+  /** Descriptors of the chains offered to either queue of a packed ring. */
+  private readonly spans: [number[], number[]] = [[], []];
+  /** What of them is known to have come back: a later round of the ring writes over it. */
+  private readonly found = [0, 1].map(() => ({ cursor: PACKED_START, used: [] as [number, number][] }));
+
   private constructor(
     readonly sw: TestSwitch,
     readonly hostile: TestGuest,
@@ -81,8 +91,17 @@ export class HostileScene {
     return scene;
   }
 
-  /** Writes a chain into the descriptor table from entry `first` on, and makes it available. */
+  /**
+   * Makes a chain available. Split: it is written into the descriptor table from entry `first` on, its head is `head`.
+   * Packed: it takes the next descriptors of the ring, whatever its `next` fields say, and `head` is its id.
+   */
   offer(index: number, chain: RawDescriptor[], first = 0, head = first): void {
+    if (this.hostile.rings.packed) {
+      const descriptors = chain.map(([address, length, flags]) => ({ buffer: { address, length }, flags }));
+      this.hostile.packedDriver(index).makeAvailable(descriptors, head);
+      this.spans[index]!.push(chain.length);
+      return;
+    }
     const driver = this.hostile.splitDriver(index);
     this.table(driver.ring.desc, chain, first);
     driver.makeAvailable(head);
@@ -95,14 +114,30 @@ export class HostileScene {
     }
   }
 
-  /** Chains given back on a queue since it was started: [head, bytes written]. */
+  /** Chains given back on a queue since it was started: [head or id, bytes written]. */
   used(index: number): [head: number, written: number][] {
     const { data } = this.sw.bridge.views;
-    const at = this.hostile.memory.at(this.hostile.driver(index).ring.used);
+    const { ring } = this.hostile.driver(index);
+    if (this.hostile.rings.packed) return this.usedInRing(this.hostile.memory.at(ring.desc), index);
+    const at = this.hostile.memory.at(ring.used);
     return Array.from({ length: data.getUint16(at + 2, true) }, (_, i) => {
       const slot = at + 4 + (i % RING_SIZE) * 8;
       return [data.getUint32(slot, true), data.getUint32(slot + 4, true)];
     });
+  }
+
+  /** Looks for more used descriptors in a packed ring, each of which stands over a chain that was offered. */
+  private usedInRing(desc: number, index: number): [id: number, written: number][] {
+    const { data } = this.sw.bridge.views;
+    const found = this.found[index]!;
+    for (const span of this.spans[index]!.slice(found.used.length)) {
+      const slot = desc + (found.cursor & ~PACKED_WRAP) * VIRTQ_DESC_SIZE;
+      const flags = data.getUint16(slot + 14, true);
+      if ((flags & OWNER) !== (found.cursor & PACKED_WRAP ? OWNER : 0)) break;
+      found.used.push([data.getUint16(slot + 12, true), flags & WRITE ? data.getUint32(slot + 8, true) : 0]);
+      found.cursor = packedAfter(found.cursor, span, RING_SIZE);
+    }
+    return found.used;
   }
 
   /** Polls to rest; nothing outside of what the guests gave may change, plus the hostile's range given. */

@@ -1,16 +1,23 @@
-// The split ring as a well-behaved driver uses it: every size, every shape of a chain, every header.
+// Split and packed rings as a well-behaved driver uses them: every size, every shape of a chain, every header.
 
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { VIRTIO_F_INDIRECT_DESC, VIRTIO_F_VERSION_1, VIRTIO_NET_F_MRG_RXBUF } from "../../assembly/spec/virtio.js";
+import {
+  VIRTIO_F_INDIRECT_DESC,
+  VIRTIO_F_RING_PACKED,
+  VIRTIO_F_VERSION_1,
+  VIRTIO_NET_F_MRG_RXBUF,
+} from "../../assembly/spec/virtio.js";
 import { FRAME_MAX } from "../../src/core/layout.js";
-import { BROADCAST, frame, TARGETS, TestGuest, TestSwitch } from "./support/bench-guest.js";
+import { PACKED_START, packedAfter } from "../../src/core/packed-ring.js";
+import { BROADCAST, frame, TARGETS, TestGuest, TestSwitch, VARIANTS } from "./support/bench-guest.js";
 import { testMemory } from "./support/test-switch.js";
 import { Witness } from "./support/witness.js";
 
 const VERSION_1 = 1n << BigInt(VIRTIO_F_VERSION_1);
 const MERGEABLE = 1n << BigInt(VIRTIO_NET_F_MRG_RXBUF);
 const INDIRECT = 1n << BigInt(VIRTIO_F_INDIRECT_DESC);
+const PACKED = 1n << BigInt(VIRTIO_F_RING_PACKED);
 const MIB = 1024 * 1024;
 
 /** Frames as texts: compared much faster. */
@@ -30,7 +37,7 @@ function settleWatched(sw: TestSwitch, ...guests: TestGuest[]): void {
   expect(witness.firstChange(guests.flatMap((guest) => guest.deviceWritable()))).toBeNull();
 }
 
-describe.each(TARGETS)("split ring sizes, %s build", (target) => {
+describe.each(TARGETS)("ring sizes, %s build", (target) => {
   const memory = testMemory();
 
   const sizes = Array.from({ length: 16 }, (_, power) => 2 ** power);
@@ -54,6 +61,30 @@ describe.each(TARGETS)("split ring sizes, %s build", (target) => {
     }
   });
 
+  const any = [1, 2, 3, 5, 7, 64, 100, 255, 257, 1000, 32_767, 32_768];
+  test.each(any)("M29, M43: a packed ring of %i entries wraps anywhere, in either round", async (size) => {
+    for (const firstIndex of new Set([PACKED_START, PACKED_START | (size - 1), size >> 1])) {
+      const sw = new TestSwitch({ target, memory });
+      const features = VERSION_1 | PACKED;
+      const options = { size, firstIndex, features, ramBytes: 3 * MIB, rxBufferBytes: 256, rxBuffers: 0 };
+      const a = await TestGuest.create(sw, options);
+      const b = await TestGuest.create(sw, options);
+      const burst = Math.min(size, 100);
+      for (let i = 0; i < burst; i++) b.giveBuffer(256);
+      let place = firstIndex;
+      for (let round = 0; round < 3; round++) {
+        const sent = Array.from({ length: burst }, (_, i) => frame(2, 1, 60 + ((i + round) % 100), i * 7 + round));
+        for (const bytes of sent) a.send(bytes);
+        sw.settle();
+        expect(a.reclaim()).toBe(burst);
+        expect(b.receive(0, true).map(hex)).toEqual(sent.map(hex));
+        place = packedAfter(place, burst, size);
+      }
+      expect(a.queue(1).struct.get("nextAvail")).toBe(place);
+      expect([a.state(1), b.state(0)]).toEqual(["QUEUE_OK", "QUEUE_OK"]);
+    }
+  });
+
   test("a whole ring of 32768 frames, as many as can be, arrives in order", async () => {
     const sw = new TestSwitch({ target, memory });
     const options = { size: 32_768, firstIndex: 40_000, ramBytes: 7 * MIB, rxBuffers: 0 };
@@ -71,13 +102,13 @@ describe.each(TARGETS)("split ring sizes, %s build", (target) => {
   });
 });
 
-describe.each(TARGETS)("chains, %s build", (target) => {
+describe.each(VARIANTS)("chains, $target build, $form ring", ({ target, ring }) => {
   const memory = testMemory();
 
   async function pair(from: bigint, to: bigint = from, rxBuffers = 64) {
     const sw = new TestSwitch({ target, memory });
-    const a = await TestGuest.create(sw, { features: from | INDIRECT });
-    const b = await TestGuest.create(sw, { features: to | INDIRECT, base: 0x7000n, rxBuffers });
+    const a = await TestGuest.create(sw, { features: from | INDIRECT | ring });
+    const b = await TestGuest.create(sw, { features: to | INDIRECT | ring, base: 0x7000n, rxBuffers });
     return { sw, a, b };
   }
 
@@ -176,13 +207,13 @@ describe.each(TARGETS)("chains, %s build", (target) => {
   });
 });
 
-describe.each(TARGETS)("receive buffers, %s build", (target) => {
+describe.each(VARIANTS)("receive buffers, $target build, $form ring", ({ target, form, ring }) => {
   const memory = testMemory();
 
   async function receiver(features: bigint) {
     const sw = new TestSwitch({ target, memory });
-    const a = await TestGuest.create(sw, { features: VERSION_1, ramBytes: 2 * MIB });
-    const b = await TestGuest.create(sw, { features, rxBuffers: 0, ramBytes: 4 * MIB });
+    const a = await TestGuest.create(sw, { features: VERSION_1 | ring, ramBytes: 2 * MIB });
+    const b = await TestGuest.create(sw, { features: features | ring, rxBuffers: 0, ramBytes: 4 * MIB });
     return { sw, a, b };
   }
 
@@ -197,10 +228,11 @@ describe.each(TARGETS)("receive buffers, %s build", (target) => {
     settleWatched(sw, a, b);
 
     const { data } = sw.bridge.views;
-    const used = b.memory.at(b.rx[0]!.ring.used);
-    const written = Array.from({ length: data.getUint16(used + 2, true) }, (_, i) =>
-      data.getUint32(used + 8 + i * 8, true),
-    );
+    const { desc, used } = b.rx[0]!.ring;
+    // Each buffer is one descriptor: in a packed ring the lengths stand over them.
+    const lengths = form === "packed" ? b.memory.at(desc) + 8 : b.memory.at(used) + 8;
+    const stride = form === "packed" ? 16 : 8;
+    const written = Array.from({ length: 7 }, (_, i) => data.getUint32(lengths + i * stride, true));
     expect(written).toEqual([100, 33, 79, 12, 100, 1, 102]);
     for (const [i, { address, length }] of buffers.entries()) {
       const behind = b.read(address, length).subarray(written[i] ?? 0);
@@ -287,14 +319,14 @@ describe.each(TARGETS)("receive buffers, %s build", (target) => {
   });
 });
 
-describe.each(TARGETS)("several regions, %s build", (target) => {
+describe.each(VARIANTS)("several regions, $target build, $form ring", ({ target, ring }) => {
   const memory = testMemory();
   const FIRST = 64 * 1024;
 
   /** Guests whose RAM is three regions, side by side for them and apart in linear memory. */
   async function guests() {
     const sw = new TestSwitch({ target, memory });
-    const options = { features: VERSION_1 | INDIRECT, regions: [FIRST, 8192, FIRST], rxBuffers: 0, size: 64 };
+    const options = { features: VERSION_1 | INDIRECT | ring, regions: [FIRST, 8192, FIRST], rxBuffers: 0, size: 64 };
     const a = await TestGuest.create(sw, { ...options, base: 0xfff0_0000n });
     const b = await TestGuest.create(sw, { ...options, base: 0n });
     const border = (guest: TestGuest) => guest.base + BigInt(FIRST);
