@@ -190,12 +190,16 @@ function deliver(worker: Worker, source: Queue, queue: Queue, group: Group, pack
   queue.bytes += bytes;
 }
 
-/** The copies of all frames placed before `end`, in one pass, so that their cache misses overlap. */
+/** The copies of all frames placed before `end`; what they wrote is marked where the receiver is being migrated. */
 function copyPlaced(worker: Worker, queue: Queue, end: usize): void {
-  if (worker.offloaded) {
-    copyOffloaded(worker, queue, end);
-    return;
-  }
+  if (worker.offloaded) copyOffloaded(worker, queue, end);
+  else copyPlain(worker, queue, end);
+  const log = logOf(queue);
+  if (log != 0) markPlaced(changetype<DirtyLog>(log), worker, worker.placements, end, queue.headerSize);
+}
+
+/** In one pass, so that the cache misses of all copies overlap. */
+function copyPlain(worker: Worker, queue: Queue, end: usize): void {
   const header = queue.headerSize;
   const frames: usize = worker.frameTable;
   for (let at: usize = worker.placements; at < end; at += offsetof<Placement>()) {
@@ -229,8 +233,6 @@ function copyOffloaded(worker: Worker, queue: Queue, end: usize): void {
       copyInPieces(worker, frame, placement, header, offload.fields, offload.checksumOffset);
     }
   }
-  const log = logOf(queue);
-  if (log != 0) markPlaced(changetype<DirtyLog>(log), worker, worker.placements, end, header);
 }
 
 /** The same for a receiver that does not take a checksum that is only begun. */
