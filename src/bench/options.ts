@@ -8,6 +8,8 @@ export const METHODS = ["mrr", "ndr", "pdr", "loss", "latency"] as const;
 export type Method = (typeof METHODS)[number];
 export const DIRECTIONS = ["one-way", "both-ways"] as const;
 export type FrameSize = number | "imix";
+export const RING_FORMS = ["split", "packed"] as const;
+export type RingForm = (typeof RING_FORMS)[number];
 
 /** A frame's number has 16 bits, and every stream has one back. */
 export const FLOWS_MAX = 32_767;
@@ -38,6 +40,9 @@ export interface BenchOptions {
   /** Queue pairs of a port, and entries of a ring. */
   queues: number;
   queueSize: number;
+  ring: RingForm;
+  /** The generator writes the payload of every frame, as guests do, instead of sending what the buffer held. */
+  payload: boolean;
   hugePages: boolean;
   /** Of the ringbridge that is started here. */
   workers: number;

@@ -5,7 +5,8 @@
 // destination address of its own, and the stream back between the same two addresses is there too, if only to make
 // both known to a learning switch.
 
-import { VIRTIO_NET_HDR_SIZE } from "../../assembly/spec/virtio.js";
+import { VIRTIO_F_RING_PACKED, VIRTIO_NET_HDR_SIZE } from "../../assembly/spec/virtio.js";
+import { bits, hasBit } from "../core/feature-bits.js";
 import { createMemory, FULL_MEMORY_PAGES } from "../core/module.js";
 import { RangeAllocator } from "../core/ranges.js";
 import { Views } from "../core/views.js";
@@ -17,6 +18,7 @@ import { LOAD_FEATURES } from "../guest/load-guest.js";
 import { guestRamBytes } from "../guest/ram.js";
 import { guestMac, type TrafficFlow } from "../guest/traffic.js";
 import { Reactor } from "../sys/reactor.js";
+import type { RingForm } from "./options.js";
 
 const CONTROL_START = 4096;
 const PAGE = 65536;
@@ -32,6 +34,7 @@ export interface RigShape {
   pairs: number;
   /** Entries of a ring. */
   queueSize: number;
+  ring: RingForm;
   /** Longest frame. */
   frameBytes: number;
   /** Streams in each direction, over all ports. */
@@ -93,6 +96,8 @@ export class Rig {
   private readonly control: RangeAllocator;
   private readonly queueShape: QueueShape;
   private readonly ram: { bytes: number; hugePages: boolean };
+  /** What guests ack where it is offered. */
+  private readonly features: bigint;
   private window: number;
 
   private constructor(
@@ -102,6 +107,7 @@ export class Rig {
     const { ports, pairs, queueSize, hugePages } = shape;
     const bufferBytes = bufferBytesFor(shape.frameBytes, VIRTIO_NET_HDR_SIZE);
     this.queueShape = { pairs, queueSize, txBufferBytes: bufferBytes, rxBufferBytes: bufferBytes };
+    this.features = shape.ring === "packed" ? LOAD_FEATURES | bits(VIRTIO_F_RING_PACKED) : LOAD_FEATURES;
     this.ram = { bytes: queuesRamBytes(this.queueShape), hugePages };
     const flows = ports * flowsOfGuest(shape);
     const guests = targets * ports;
@@ -134,7 +140,7 @@ export class Rig {
           reactor,
           queueSize,
           pairs,
-          features: LOAD_FEATURES,
+          features: this.features,
           timeoutMs: role === "listen" ? COME_MS : ANSWER_MS,
         },
         ...{ window: this.window, ...ram },
@@ -146,7 +152,10 @@ export class Rig {
       const table = new FlowTable(this.views, this.control, flows, (flow) => mine.has(flow));
       const guest: RigGuest = { frontEnd, table, receiveqs: [], transmitqs: [] };
       guests.push(guest);
-      const features = role === "none" ? LOAD_FEATURES : (await frontEnd.connect()).features;
+      const features = role === "none" ? this.features : (await frontEnd.connect()).features;
+      if (shape.ring === "packed" && !hasBit(features, VIRTIO_F_RING_PACKED)) {
+        throw new Error(`the back-end at ${sockets[port]} offers no packed rings`);
+      }
       const own = { first: port * count, count };
       const { driver, views, control, queueShape } = this;
       const options = { frontEnd, driver, views, control, table, own, shape: queueShape, features };

@@ -41,12 +41,12 @@ export class Stage {
 
   /** Sets the frames of a setting and lets every address be learned. */
   prepare(setting: Setting): void {
-    const { queues } = this.options;
+    const { queues, payload } = this.options;
     for (const subject of this.subjects) {
       const { backEnd, guests } = subject;
       backEnd.resume();
       for (const queue of guests.flatMap(({ transmitqs }) => transmitqs)) {
-        queue.setTraffic(frameSizes(setting.frame), false);
+        queue.setTraffic(frameSizes(setting.frame), payload);
       }
       announce(
         lanesOf(subject, "both-ways"),

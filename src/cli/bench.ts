@@ -14,6 +14,8 @@ import {
   type FrameSize,
   METHODS,
   PORTS_MAX,
+  RING_FORMS,
+  type RingForm,
 } from "../bench/options.js";
 import { reportHtml } from "../bench/report/html.js";
 import { reportText } from "../bench/report/table.js";
@@ -37,6 +39,8 @@ export interface BenchFlags {
   nice?: number;
   queues?: number;
   queueSize?: number;
+  ring?: string;
+  payload?: boolean;
   hugePages?: boolean;
   workers?: number;
   poll?: boolean;
@@ -84,6 +88,7 @@ export function benchOptions(flags: BenchFlags): BenchOptions {
     const backEnds = (flags.backend ?? ["ringbridge"]).map(parseBackEnd);
     if (flags.selfTest && !backEnds.some(({ kind }) => kind === "null")) backEnds.push(parseBackEnd(NULL_BACK_END));
     const others = backEnds.filter(({ kind }) => kind === "sockets");
+    const ring = word(flags.ring ?? "split", RING_FORMS);
     const options: BenchOptions = {
       backEnds,
       sizes: list("--sizes", flags.sizes ?? DEFAULT_SIZES, frameSize),
@@ -98,7 +103,9 @@ export function benchOptions(flags: BenchFlags): BenchOptions {
       cpus: cpuPair(flags.cpus),
       nice: flags.nice,
       queues: flags.queues ?? 1,
-      queueSize: ringSize(flags.queueSize ?? DEFAULT_QUEUE_SIZE),
+      queueSize: ringSize(flags.queueSize ?? DEFAULT_QUEUE_SIZE, ring),
+      ring,
+      payload: flags.payload ?? false,
       hugePages: flags.hugePages ?? false,
       workers: flags.workers ?? 1,
       poll: flags.poll ?? false,
@@ -143,9 +150,10 @@ function evenPorts(text: string): number {
   return ports;
 }
 
-function ringSize(size: number): number {
-  if (size < 16 || size > 32_768 || (size & (size - 1)) !== 0) {
-    throw new Error(`--queue-size ${size}: a ring has a power of two of entries, from 16 to 32768`);
+function ringSize(size: number, ring: RingForm): number {
+  if (size < 16 || size > 32_768) throw new Error(`--queue-size ${size}: a ring has 16 to 32768 entries`);
+  if (ring === "split" && (size & (size - 1)) !== 0) {
+    throw new Error(`--queue-size ${size}: a split ring has a power of two of entries; --ring packed takes any number`);
   }
   return size;
 }

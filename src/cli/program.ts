@@ -190,6 +190,8 @@ function createProgram(io: Io, perform: Perform): Command {
     .option("--nice <n>", "nice value of generator and back-ends, such as -20 (needs CAP_SYS_NICE)", niceValue)
     .option("--queues <n>", "queue pairs of a port (default: 1)", positiveInteger)
     .option("--queue-size <n>", "entries of a ring (default: 256)", positiveInteger)
+    .option("--ring <form>", "split or packed rings (default: split)")
+    .option("--payload", "write the payload of every frame, not only its header")
     .option("--huge-pages", "guest memory in 2 MiB pages, which must be reserved")
     .option("--workers <n>", "data path threads of the ringbridge that is started (default: 1)", positiveInteger)
     .option("--poll", "have that ringbridge never sleep")

@@ -64,6 +64,11 @@ describeLinux("options", () => {
     expect(estimateSeconds(options)).toBeGreaterThan(estimateSeconds({ ...options, methods: ["mrr"] }));
   });
 
+  test.runIf(cpus.length >= 2)("packed rings have any number of entries", () => {
+    expect(benchOptions({ ring: "packed", queueSize: 100 })).toMatchObject({ ring: "packed", queueSize: 100 });
+    expect(benchOptions({})).toMatchObject({ ring: "split", payload: false });
+  });
+
   test.runIf(cpus.length >= 2)("the reference is the first back-end that is not ours", () => {
     expect(benchOptions({ backend: ["ringbridge", "io=/a,/b", "ovs=/c,/d"] }).reference).toBe("io");
     expect(benchOptions({ backend: ["io=/a,/b"] }).reference).toBeUndefined();
@@ -80,7 +85,9 @@ describeLinux("options", () => {
     [["--ports", "3"], '"3" is odd'],
     [["--ports", "4", "--backend", "io=/a,/b"], "io was given 2 sockets: name 4"],
     [["--flows", "40000"], "from 1 to 32767"],
-    [["--queue-size", "100"], "a power of two"],
+    [["--queue-size", "100"], "a split ring has a power of two of entries"],
+    [["--queue-size", "15", "--ring", "packed"], "16 to 32768"],
+    [["--ring", "round"], '"round" is none of split, packed'],
     [["--cpus", "0"], "two different CPUs are needed"],
     [["--cpus", "0,9999"], "no whole number from 0 to 1023"],
     [["--cpus", "0,1000"], "CPU 1000 is not among"],

@@ -4,12 +4,13 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import {
   VIRTIO_F_EVENT_IDX,
   VIRTIO_F_IN_ORDER,
+  VIRTIO_F_RING_PACKED,
   VIRTIO_F_VERSION_1,
   VIRTIO_NET_F_MRG_RXBUF,
 } from "../../assembly/spec/virtio.js";
 import { bits } from "../../src/core/feature-bits.js";
 import { bufferBytesFor } from "../../src/guest/driver.js";
-import { LoadGuest, type LoadGuestOptions } from "../../src/guest/load-guest.js";
+import { LOAD_FEATURES, LoadGuest, type LoadGuestOptions } from "../../src/guest/load-guest.js";
 import { guestMac, IMIX, type TrafficFlow } from "../../src/guest/traffic.js";
 import { describeLinux } from "../sys/linux.js";
 import { SwitchFolder } from "./support/switch-process.js";
@@ -65,6 +66,7 @@ function expectClean(...list: LoadGuest[]): void {
 }
 
 const MODERN = bits(VIRTIO_F_VERSION_1);
+const PACKED = bits(VIRTIO_F_VERSION_1, VIRTIO_F_RING_PACKED);
 const VARIANTS: [string, Partial<LoadGuestOptions>][] = [
   ["QEMU's order of messages", {}],
   ["DPDK's order of messages", { script: "dpdk" }],
@@ -75,6 +77,9 @@ const VARIANTS: [string, Partial<LoadGuestOptions>][] = [
   ["merged buffers, not in order", { features: MODERN | bits(VIRTIO_NET_F_MRG_RXBUF) }],
   ["a legacy device with a short header", { features: 0n }],
   ["a long ring", { queueSize: 4096 }],
+  ["packed rings, in order", { features: PACKED | bits(VIRTIO_NET_F_MRG_RXBUF, VIRTIO_F_IN_ORDER) }],
+  ["packed rings of 100 entries, DPDK", { features: PACKED, queueSize: 100, script: "dpdk" }],
+  ["packed rings, event idx", { features: PACKED | bits(VIRTIO_F_EVENT_IDX) }],
 ];
 
 describeLinux("load guests", () => {
@@ -83,6 +88,8 @@ describeLinux("load guests", () => {
     const a = await attach({ mac: MAC1, path: folder.file("vm1"), ...options });
     const b = await attach({ mac: MAC2, path: folder.file("vm2"), ...options });
     for (const guest of [a, b]) guest.setTraffic(IMIX);
+    // What the switch does not offer would not be tested.
+    if (options.features !== undefined) expect([a.features, b.features]).toEqual([options.features, options.features]);
     exchange(a, b, 3000);
     expectClean(a, b);
     const { ports } = await folder.control.status();
@@ -151,10 +158,13 @@ describeLinux("load guests", () => {
     await again;
   });
 
-  test("the rings go on where a switch that was killed had come to", async () => {
+  test.each([
+    ["split", LOAD_FEATURES],
+    ["packed", LOAD_FEATURES | PACKED],
+  ])("the rings go on where a switch that was killed had come to, %s", async (_, features) => {
     const first = await folder.start(["vm1=listen", "vm2=listen"]);
-    const a = await attach({ mac: MAC1, path: folder.file("vm1") });
-    const b = await attach({ mac: MAC2, path: folder.file("vm2") });
+    const a = await attach({ mac: MAC1, path: folder.file("vm1"), features });
+    const b = await attach({ mac: MAC2, path: folder.file("vm2"), features });
     exchange(a, b, 700);
     const lost = Promise.all(
       [a, b].map(
