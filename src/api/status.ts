@@ -25,8 +25,10 @@ export interface RegionStatus {
   guestAddress: string;
   size: number;
   userAddress: string;
-  /** Offset in linear memory at which the region is mapped. */
-  window: number;
+  /** Offset in linear memory at which the region is mapped whole; absent when workers map chunks of it as needed. */
+  window?: number;
+  /** Bytes of it that are mapped now; of a region in chunks what several workers have mapped counts for each. */
+  mappedBytes: number;
   /** True when the front-end could truncate the file under us (no F_SEAL_SHRINK): an access would be a SIGBUS. */
   shrinkable: boolean;
 }
@@ -51,6 +53,8 @@ export interface PortStatus {
   /** The MTU that the front-end or the configuration told, if any did. */
   mtu?: number;
   regions: RegionStatus[];
+  /** Sums over the regions in bytes: mapped whole, and known but mapped in chunks. */
+  memory: { wholeBytes: number; chunkedBytes: number };
   queues: QueueStatus[];
   /** Sums over the queues. rx = from the guest, tx = to the guest. */
   rxFrames: number;
@@ -70,6 +74,12 @@ export interface WorkerStatus {
   parks: number;
   /** Transmitqs that it polls. */
   queues: number;
+  /** Windows for chunks of regions that are not mapped whole: how many, and how many of them show one now. */
+  chunkWindows: number;
+  chunkWindowsUsed: number;
+  /** Chunks that had to be mapped because a frame or a buffer lay there, and the nanoseconds that took. */
+  chunkMisses: number;
+  chunkMissNanoseconds: number;
 }
 
 export interface FdbStatus {

@@ -1,6 +1,6 @@
 // What `ringbridge status` shows: one or two snapshots in, text out.
 
-import type { PortStatus, QueueStatus, SwitchStatus } from "../api/status.js";
+import type { PortStatus, QueueStatus, SwitchStatus, WorkerStatus } from "../api/status.js";
 import { dropCause } from "../core/causes.js";
 import { type Column, formatBytes, formatCount, formatDuration, formatRate, indent, renderTable } from "./table.js";
 
@@ -53,6 +53,18 @@ function header(status: SwitchStatus): string {
 const right = (title: string): Column => ({ title, align: "right" });
 
 function workers(status: SwitchStatus): string {
+  return [workerTable(status), ...status.workers.flatMap(chunks)].join("\n");
+}
+
+/** What a worker does for guests too large to be mapped whole, when there are any. */
+function chunks(worker: WorkerStatus): string[] {
+  if (worker.chunkMisses === 0) return [];
+  const windows = `${worker.chunkWindowsUsed} of ${worker.chunkWindows} windows in use`;
+  const each = (worker.chunkMissNanoseconds / worker.chunkMisses / 1000).toFixed(1);
+  return [`chunks of worker ${worker.id}: ${windows}, mapped ${formatCount(worker.chunkMisses)} times at ${each} µs`];
+}
+
+function workerTable(status: SwitchStatus): string {
   return renderTable(
     [{ title: "WORKER" }, { title: "STATE" }, right("QUEUES"), right("FRAMES"), right("POLLS"), right("PARKS")],
     status.workers.map((worker) => [
@@ -120,7 +132,11 @@ function portDetail(port: PortStatus): string {
     const range = `memory: ${formatBytes(region.size)} at ${region.guestAddress}`;
     // Whoever truncates a mapped file makes the next access to it a fatal signal.
     const warning = region.shrinkable ? " (the front-end could truncate it: it has no F_SEAL_SHRINK)" : "";
-    parts.push(indent(`${range}, window 0x${region.window.toString(16)}${warning}`));
+    const place =
+      region.window === undefined
+        ? `in chunks, ${formatBytes(region.mappedBytes)} mapped now`
+        : `window 0x${region.window.toString(16)}`;
+    parts.push(indent(`${range}, ${place}${warning}`));
   }
   if (port.queues.length > 0) parts.push(indent(queues(port.queues)));
   for (const { index, broken } of port.queues) {

@@ -33,12 +33,15 @@ export interface BridgeOptions {
   windowsStart?: number;
   /** Windows for chunks that each worker has (chunk-pools.ts). Default none: all regions must be mapped whole. */
   chunkWindows?: number;
+  /** Bytes set aside for rings in regions that are not mapped whole. Default 0. */
+  ringWindowBytes?: number;
 }
 
 export class Bridge {
   readonly views: Views;
   readonly control: RangeAllocator;
   readonly windows: RangeAllocator;
+  readonly ringWindows: RangeAllocator;
   readonly chunks: ChunkPools;
   readonly core: Struct<typeof layout.Core>;
   readonly fdb: Struct<typeof layout.Fdb>;
@@ -61,7 +64,9 @@ export class Bridge {
     this.control = new RangeAllocator(CONTROL_START, windowsStart);
     const chunkWindows = options.chunkWindows ?? 0;
     const poolsEnd = windowsStart + ChunkPools.bytes(workers, chunkWindows);
-    this.windows = new RangeAllocator(poolsEnd, memory.buffer.byteLength);
+    const ringsEnd = poolsEnd + (options.ringWindowBytes ?? 0);
+    this.ringWindows = new RangeAllocator(poolsEnd, ringsEnd);
+    this.windows = new RangeAllocator(ringsEnd, memory.buffer.byteLength);
     this.core = this.struct(layout.Core);
     this.fdb = this.struct(layout.Fdb);
     // Twice as many entries as may be used: then one of an address's two buckets has room (assembly/bridge/fdb.ts).
@@ -144,16 +149,6 @@ export class Bridge {
     port.struct.publish("log", port.logStruct?.at ?? 0);
     await this.grace();
     if (old !== undefined) this.freeLog(old);
-  }
-
-  /** The offset of a guest's range that lies in one region, mapped whole, or null. */
-  resolve(port: BridgePort, guestAddress: bigint, length: number): number | null {
-    for (const region of port.regions) {
-      if (region.chunks !== undefined) continue;
-      const start = guestAddress - region.guestAddress;
-      if (start >= 0n && start + BigInt(length) <= region.size) return region.window + Number(start);
-    }
-    return null;
   }
 
   /** Sets a ring up and lets workers at it. `callFd` -1: the driver polls. The queue must not run. */

@@ -55,11 +55,6 @@ export class ChunkPools {
     return workers * windows * layout.CHUNK_BYTES;
   }
 
-  /** Whether there are windows at all. */
-  get exist(): boolean {
-    return this.workers[0]!.get("windowCount") > 0;
-  }
-
   /** Makes a region known of which no chunk is mapped. Returns the ChunkedRegion's offset, for `MappedRegion.chunks`. */
   add(file: ChunkedFile): number {
     const chunks = Number((file.bytes + BigInt(layout.CHUNK_BYTES - 1)) / BigInt(layout.CHUNK_BYTES));

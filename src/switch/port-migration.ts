@@ -26,7 +26,7 @@ export class PortMigration {
     const old = this.log;
     this.log = log === null ? undefined : this.memory.mapLog(log);
     await this.publishLog();
-    if (old !== undefined) this.memory.unmap(old);
+    if (old !== undefined) await this.memory.unmap(old);
   }
 
   /** VHOST_F_LOG_ALL was set or cleared while rings run. */

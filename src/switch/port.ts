@@ -12,6 +12,7 @@ import { closeFd } from "../sys/memfd.js";
 import type { Transcript } from "../vhost-user/transcript.js";
 import type { Effect, EffectOutcome, Fd, MemoryRegion, RingFds, RingSetup } from "../vhost-user/effects.js";
 import type { GuestMemory, Mapping } from "./guest-memory.js";
+import type { RingPlace } from "./ring-windows.js";
 import { PortMigration } from "./port-migration.js";
 import type { Logger } from "pino";
 import { rarpFrame } from "./rarp.js";
@@ -24,6 +25,8 @@ interface RunningQueue {
   err: Fd | null;
   /** Only transmitqs have one. */
   worker?: number;
+  /** Where its parts lie. */
+  places: readonly RingPlace[];
 }
 
 const NO_CALL = -1;
@@ -177,13 +180,13 @@ export class Port {
   private async setMemory(regions: MemoryRegion[], fds: Fd[]): Promise<void> {
     const old = this.mappings.splice(0);
     await this.bridge.setRegions(this.bridgePort, []);
-    for (const mapping of old) this.memory.unmap(mapping);
+    for (const mapping of old) await this.memory.unmap(mapping);
     const left = [...fds];
     try {
       for (const region of regions) this.mappings.push(this.memory.map(region, left.shift()!));
     } catch (error) {
       for (const fd of left) closeFd(fd);
-      for (const mapping of this.mappings.splice(0)) this.memory.unmap(mapping);
+      for (const mapping of this.mappings.splice(0)) await this.memory.unmap(mapping);
       throw error;
     }
     await this.bridge.setRegions(this.bridgePort, this.mappings);
@@ -199,17 +202,23 @@ export class Port {
     if (index < 0) throw new Error(`region 0x${region.guestAddress.toString(16)} is not mapped`);
     const [mapping] = this.mappings.splice(index, 1);
     await this.bridge.setRegions(this.bridgePort, this.mappings);
-    this.memory.unmap(mapping!);
+    await this.memory.unmap(mapping!);
   }
 
   private async startQueue(index: number, setup: RingSetup, fds: RingFds, enabled: boolean): Promise<void> {
     const { kick, call, err } = fds;
-    const ring = this.resolveRing(index, setup);
     for (const [name, fd] of Object.entries({ kick, call, err }))
       mustBeEventFd(fd, `the ${name} descriptor of queue ${index}`);
+    const { ring, places } = this.placeRing(index, setup);
     const isTransmitq = index % 2 === 1;
-    const worker = isTransmitq ? this.pool.assign(kick) : undefined;
-    this.running.set(index, { kick, err, worker });
+    let worker: number | undefined;
+    try {
+      if (isTransmitq) worker = this.pool.assign(kick);
+    } catch (error) {
+      for (const place of places) place.release();
+      throw error;
+    }
+    this.running.set(index, { kick, err, worker, places });
     this.reportedBroken.delete(index);
     await this.bridge.startQueue(this.bridgePort, index, ring, {
       callFd: call ?? NO_CALL,
@@ -226,6 +235,7 @@ export class Port {
     if (queue?.worker !== undefined) this.pool.unassign(queue.worker, queue.kick);
     this.running.delete(index);
     const nextAvail = await this.bridge.stopQueue(this.bridgePort, index);
+    for (const place of queue?.places ?? []) place.release();
     this.log.debug(`queue ${index} stopped at ${nextAvail}`);
     return nextAvail;
   }
@@ -270,15 +280,23 @@ export class Port {
   }
 
   /** The ring's parts as offsets in linear memory. The core's atomic accesses trap when they are misaligned. */
-  private resolveRing(index: number, setup: RingSetup): RingInMemory {
+  private placeRing(index: number, setup: RingSetup): { ring: RingInMemory; places: RingPlace[] } {
     const { size, packed, nextAvail } = setup;
-    const [desc, avail, used] = ringParts(size, packed).map(({ key, name, bytes, align }: RingPart): number => {
-      const at = this.bridge.resolve(this.bridgePort, setup[key], bytes);
-      if (at === null) throw new Error(`the ${name} of queue ${index} lies outside the mapped memory`);
-      if (at % align !== 0) throw new Error(`the ${name} of queue ${index} is not aligned to ${align} bytes`);
-      return at;
-    });
-    return { size, packed, desc: desc!, avail: avail!, used: used!, nextAvail };
+    const places: RingPlace[] = [];
+    try {
+      const [desc, avail, used] = ringParts(size, packed).map(({ key, name, bytes, align }: RingPart): number => {
+        const place = this.memory.placeRing(this.mappings, setup[key], bytes);
+        if (place === null) throw new Error(`the ${name} of queue ${index} lies outside the mapped memory`);
+        places.push(place);
+        if (place.offset % align !== 0)
+          throw new Error(`the ${name} of queue ${index} is not aligned to ${align} bytes`);
+        return place.offset;
+      });
+      return { ring: { size, packed, desc: desc!, avail: avail!, used: used!, nextAvail }, places };
+    } catch (error) {
+      for (const place of places) place.release();
+      throw error;
+    }
   }
 }
 

@@ -7,10 +7,11 @@ import type { BridgeQueue } from "../core/bridge-port.js";
 import { DROP_CAUSE_NAMES, queueStatusText } from "../core/causes.js";
 import { featureNames, protocolFeatureNames } from "../vhost-user/features.js";
 import type { Endpoint } from "./endpoint.js";
+import type { Mapping } from "./guest-memory.js";
 import type { Port } from "./port.js";
 
 /** One port with its queues; sums over the queues are the port's. */
-export function portStatus(port: Port, endpoint: Endpoint): PortStatus {
+export function portStatus(bridge: Bridge, port: Port, endpoint: Endpoint): PortStatus {
   const { bridgePort, config, mappings } = port;
   const session = endpoint.connection?.session;
   const queues = [...bridgePort.queues.values()].sort((a, b) => a.index - b.index).map(queueStatus);
@@ -33,9 +34,14 @@ export function portStatus(port: Port, endpoint: Endpoint): PortStatus {
       guestAddress: hex(mapping.guestAddress),
       size: Number(mapping.size),
       userAddress: hex(mapping.userAddress),
-      window: mapping.window,
+      window: mapping.chunks === undefined ? mapping.window : undefined,
+      mappedBytes: mapping.chunks === undefined ? Number(mapping.size) : bridge.chunks.mappedBytes(mapping.chunks),
       shrinkable: mapping.shrinkable,
     })),
+    memory: {
+      wholeBytes: sizeOf(mappings.filter(({ chunks }) => chunks === undefined)),
+      chunkedBytes: sizeOf(mappings.filter(({ chunks }) => chunks !== undefined)),
+    },
     queues,
     rxFrames: sum(rx, "frames"),
     rxBytes: sum(rx, "bytes"),
@@ -73,7 +79,22 @@ export function workerStatus(bridge: Bridge, index: number): WorkerStatus {
     polls: worker.get("polls"),
     parks: worker.get("parks"),
     queues: bridge.views.u32[list >>> 2]!,
+    ...chunkStatus(bridge, index),
   };
+}
+
+function chunkStatus(bridge: Bridge, worker: number) {
+  const { windows, used, misses, missNanoseconds } = bridge.chunks.usage(worker);
+  return {
+    chunkWindows: windows,
+    chunkWindowsUsed: used,
+    chunkMisses: misses,
+    chunkMissNanoseconds: missNanoseconds,
+  };
+}
+
+function sizeOf(mappings: readonly Mapping[]): number {
+  return mappings.reduce((total, { size }) => total + Number(size), 0);
 }
 
 export function fdbStatus(bridge: Bridge): FdbStatus {

@@ -12,6 +12,7 @@ import { packageVersion } from "../version.js";
 import { Reactor } from "../sys/reactor.js";
 import { type Endpoint, openEndpoint } from "./endpoint.js";
 import { GuestMemory } from "./guest-memory.js";
+import { memoryPlan } from "./memory-plan.js";
 import { Port } from "./port.js";
 import { Recording } from "./recording.js";
 import { fdbStatus, portStatus, workerStatus } from "./snapshot.js";
@@ -76,9 +77,10 @@ export class Switch implements Omit<SwitchControl, "reload"> {
       memory,
       core: instantiateCore(module, memory),
       workers: config.workers,
+      ...memoryPlan(memory, config.workers),
       fdb: { limit: config.fdb.limit, portLimit: config.fdb.perPortLimit, ageingSeconds: config.fdb.ageing },
     });
-    this.memory = new GuestMemory(memory, this.bridge.windows);
+    this.memory = new GuestMemory(memory, this.bridge);
     this.reactor = new Reactor((error) => this.die(error as Error));
     this.pool = new WorkerPool({
       bridge: this.bridge,
@@ -100,7 +102,7 @@ export class Switch implements Omit<SwitchControl, "reload"> {
       memory: { totalBytes: bridge.windows.totalBytes, windowBytesUsed: bridge.windows.usedBytes },
       workers: bridge.workers.map((_, i) => workerStatus(bridge, i)),
       fdb: fdbStatus(bridge),
-      ports: [...this.ports.values()].map(({ port, endpoint }) => portStatus(port, endpoint)),
+      ports: [...this.ports.values()].map(({ port, endpoint }) => portStatus(bridge, port, endpoint)),
       takenAtMs: performance.now(),
     };
   }

@@ -9,6 +9,7 @@ import { instantiateCore } from "../core/module.js";
 import { Struct, Views } from "../core/views.js";
 import { Epoll } from "../sys/epoll.js";
 import { signal } from "../sys/eventfd.js";
+import { chunkMapper } from "./chunk-mapper.js";
 
 export interface WorkerOptions {
   memory: WebAssembly.Memory;
@@ -30,7 +31,7 @@ const ROUNDS_PER_LOOK = 64;
 run(workerData as WorkerOptions);
 
 function run(options: WorkerOptions): void {
-  const core = instantiateCore(options.module, options.memory);
+  const core = instantiateCore(options.module, options.memory, chunkMapper(options.memory));
   const views = new Views(options.memory);
   const worker = new Struct(views, layout.Worker, options.worker);
   const sleep = new Epoll(8, options.epoll);

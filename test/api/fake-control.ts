@@ -16,6 +16,7 @@ export function waitingPort(name: string, id: number): PortStatus {
     protocolFeatures: [],
     headerBytes: 12,
     regions: [],
+    memory: { wholeBytes: 0, chunkedBytes: 0 },
     queues: [],
     rxFrames: 0,
     rxBytes: 0,
@@ -35,8 +36,16 @@ export function busyPort(name: string, id: number): PortStatus {
     features: ["VIRTIO_NET_F_MRG_RXBUF", "VIRTIO_F_VERSION_1", "VIRTIO_F_IN_ORDER"],
     protocolFeatures: ["VHOST_USER_PROTOCOL_F_MQ"],
     regions: [
-      { guestAddress: "0x0", size: 1 << 28, userAddress: "0x7f0000000000", window: 0x1000000, shrinkable: true },
+      {
+        ...{ guestAddress: "0x0", size: 1 << 28, userAddress: "0x7f0000000000" },
+        ...{ window: 0x1000000, mappedBytes: 1 << 28, shrinkable: true },
+      },
+      {
+        ...{ guestAddress: "0x100000000", size: 2 ** 34, userAddress: "0x7f0040000000" },
+        ...{ mappedBytes: 1 << 22, shrinkable: false },
+      },
     ],
+    memory: { wholeBytes: 1 << 28, chunkedBytes: 2 ** 34 },
     queues: [
       {
         index: 0,
@@ -92,7 +101,12 @@ export class FakeControl implements SwitchControl {
       uptimeMs: 3_723_000,
       wasmHash: "0123456789abcdef",
       memory: { totalBytes: 2 ** 32, windowBytesUsed: 2 ** 28 },
-      workers: [{ id: 0, state: "parked", frames: 3000, polls: 100, parks: 5, queues: 1 }],
+      workers: [
+        {
+          ...{ id: 0, state: "parked", frames: 3000, polls: 100, parks: 5, queues: 1 },
+          ...{ chunkWindows: 128, chunkWindowsUsed: 2, chunkMisses: 4321, chunkMissNanoseconds: 10_000_000 },
+        },
+      ],
       fdb: { entries: 1, limit: 65536, ageingSeconds: 300, learned: 1, moved: 0, aged: 0, refused: 0 },
       ports: structuredClone(this.ports),
       takenAtMs: this.takenAtMs,

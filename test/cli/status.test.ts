@@ -41,6 +41,7 @@ fdb: 1 of 65536 addresses, forgotten after 300 s; 1 learned, 0 moved, 0 aged
 
 WORKER  STATE   QUEUES  FRAMES  POLLS  PARKS
 0       parked       1    3000    100      5
+chunks of worker 0: 2 of 128 windows in use, mapped 4321 times at 2.3 µs
 
 PORT  STATE    FOR        RX FRAMES    RX RATE     RX BITS  TX FRAMES  TX RATE  TX BITS  DROPS
 vm1   running  1 min 5 s       3000  1.00 kpps  512 kbit/s       1000    0 pps  0 bit/s      7
@@ -51,6 +52,7 @@ vm1: listen /run/vm1.sock, front-end process 4711, connected 2 times
   features: mrg_rxbuf version_1 in_order (12-byte header)
   protocol: mq
   memory: 256 MiB at 0x0, window 0x1000000 (the front-end could truncate it: it has no F_SEAL_SHRINK)
+  memory: 16.0 GiB at 0x100000000, in chunks, 4.00 MiB mapped now
   QUEUE  KIND       STATE    SIZE  FRAMES     BYTES  CALLS  WORKER  DROPS
       0  receiveq   running   256    1000  62.5 KiB     10              7
       1  transmitq  broken    256    2000   125 KiB     20       0      0

@@ -132,7 +132,7 @@ export class Lab {
   /** How many mappings make up its linear memory, guests' and others. At least one region must be mapped. */
   async linearMappings(): Promise<number> {
     const { ports } = await this.control.status();
-    const windows = ports.flatMap(({ regions }) => regions.map(({ window }) => window));
+    const windows = ports.flatMap(({ regions }) => regions.flatMap(({ window }) => window ?? []));
     const mappings = this.mappings();
     const first = mappings.find(({ name }) => name.includes("/memfd:"))!.from;
     const start = first - BigInt(Math.min(...windows));
