@@ -8,7 +8,7 @@ import { memTable } from "../vhost-user/requests.js";
 import { Flow } from "./support/flow.js";
 import { type HandGuest, handFrame, pass } from "./support/hand-guest.js";
 import { until } from "./support/lab.js";
-import { HUGE_PAGE, type RamFile } from "./support/ram-file.js";
+import { type GuestFile, HUGE_PAGE } from "./support/ram-file.js";
 import { Pair } from "./support/traffic.js";
 import { useLab } from "./support/use-lab.js";
 
@@ -35,9 +35,9 @@ describeLinux("memory that changes under running rings", () => {
     return { lab, vm1, vm2, sender, receiver, drops };
   }
 
-  const add = (guest: HandGuest, { region, fd }: RamFile) =>
+  const add = (guest: HandGuest, { region, fd }: GuestFile) =>
     guest.expectDone("ADD_MEM_REG", { kind: "memRegion", region }, [fd]);
-  const remove = (guest: HandGuest, { region }: RamFile) =>
+  const remove = (guest: HandGuest, { region }: GuestFile) =>
     guest.expectDone("REM_MEM_REG", { kind: "memRegion", region });
 
   test("regions added and removed beside the ones in use disturb no frame", async () => {

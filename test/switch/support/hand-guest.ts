@@ -21,7 +21,8 @@ import type { MessageName, Payload } from "../../../src/vhost-user/message.js";
 import { u64, vring, vringFd } from "../../vhost-user/requests.js";
 import { numbered, numberOf } from "../../core/support/frames.js";
 import { until } from "./lab.js";
-import { RamFile, type RamFileOptions } from "./ram-file.js";
+import { type GuestFile, RamFile, type RamFileOptions } from "./ram-file.js";
+import { ScatteredRam, type ScatteredRamOptions } from "./scattered-ram.js";
 
 export const MODERN = bits(VIRTIO_F_VERSION_1);
 const TIMEOUT_MS = 15_000;
@@ -51,6 +52,8 @@ export interface HandGuestOptions {
   pairs?: number;
   size?: number;
   ram?: Partial<RamFileOptions>;
+  /** RAM of which the rings and buffers lie all over, instead of `ram`. */
+  scattered?: Partial<ScatteredRamOptions>;
 }
 
 /** One virtqueue; its driver's tokens are guest addresses of buffers. */
@@ -95,7 +98,7 @@ export class HandGuest {
   readonly number = 0x100 + HandGuest.count++;
   readonly memory = createMemory(256);
   readonly data = new DataView(this.memory.buffer);
-  readonly files: RamFile[] = [];
+  readonly files: GuestFile[] = [];
   readonly rings: HandRing[] = [];
   readonly features: bigint;
   link!: BackEndConnection;
@@ -106,9 +109,11 @@ export class HandGuest {
   private readonly reactor = new Reactor();
 
   constructor(options: HandGuestOptions = {}) {
-    const { features = MODERN, pairs = 1, size = 64, ram } = options;
+    const { features = MODERN, pairs = 1, size = 64, ram, scattered } = options;
     this.features = features;
-    const file = this.addFile({ guestAddress: 0x10_0000n, bytes: 4 << 20, ...ram });
+    const file = scattered
+      ? this.addScattered(scattered)
+      : this.addFile({ guestAddress: 0x10_0000n, bytes: 4 << 20, ...ram });
     for (let index = 0; index < 2 * pairs; index++) this.rings.push(this.makeRing(index, size, file));
   }
 
@@ -123,8 +128,16 @@ export class HandGuest {
     return file;
   }
 
+  /** One more, of 8 GiB unless told. */
+  addScattered(options: Partial<ScatteredRamOptions>): ScatteredRam {
+    const place = { window: this.files.at(-1)?.windowEnd ?? 0, guestAddress: 0x1_0000_0000n };
+    const file = new ScatteredRam(this.memory, { ...place, bytes: 2 ** 33, slices: 64, ...options });
+    this.files.push(file);
+    return file;
+  }
+
   /** Rings in a chosen place of a file. */
-  makeRing(index: number, size: number, file: RamFile, place?: HandRing["place"]): HandRing {
+  makeRing(index: number, size: number, file: GuestFile, place?: HandRing["place"]): HandRing {
     const bytes = splitRingBytes(size);
     const where = place ?? {
       desc: file.allocate(bytes.desc, CACHE_LINE),
@@ -220,7 +233,7 @@ export class HandGuest {
     await this.expectDone("SET_FEATURES", u64(this.features | PROTOCOL_FEATURES_BIT));
   }
 
-  async giveMemory(files: readonly RamFile[] = this.files): Promise<void> {
+  async giveMemory(files: readonly GuestFile[] = this.files): Promise<void> {
     const regions = files.map(({ region }) => region);
     await this.expectDone(
       "SET_MEM_TABLE",

@@ -18,7 +18,22 @@ export interface RamFileOptions {
   seals?: boolean;
 }
 
-export class RamFile {
+/** A guest's memory file in one region, as the guest sees it. */
+export interface GuestFile {
+  readonly fd: Fd;
+  readonly region: MemoryRegion;
+  /** One past the last byte taken of this process's linear memory. */
+  readonly windowEnd: number;
+  /** Guest address of a free piece. */
+  allocate(bytes: number, align: number): bigint;
+  /** Offset in linear memory, or undefined when the address is not of this region, or not mapped here. */
+  at(address: bigint): number | undefined;
+  /** Guest address to front-end address. */
+  userAddress(address: bigint): bigint;
+  close(): void;
+}
+
+export class RamFile implements GuestFile {
   readonly fd: Fd;
   readonly region: MemoryRegion;
   /** One past the last byte taken from the window. */
