@@ -28,6 +28,8 @@ export interface RingInMemory {
   nextAvail: number;
   /** VIRTIO_F_RING_PACKED; default false. */
   packed?: boolean;
+  /** Parts that lie in windows of their own, in none of the port's regions that are mapped whole. */
+  apart?: readonly MappedRegion[];
 }
 
 export interface QueueCounters {
@@ -42,6 +44,8 @@ export class BridgeQueue {
   running = false;
   enabled = false;
   worker: number | undefined;
+  /** Those of the ring that runs. */
+  apart: readonly MappedRegion[] = [];
   constructor(
     readonly index: number,
     readonly struct: Struct<typeof layout.Queue>,

@@ -128,7 +128,7 @@ export class Bridge {
     port.regions = [...regions].sort((a, b) => (a.guestAddress < b.guestAddress ? -1 : 1));
     // First the log's: what a worker can write to it must know how to mark.
     if (port.log !== undefined) await this.setLog(port, port.log);
-    await this.replace(port.struct, "regions", this.regionList(port));
+    await this.replace(port.struct, "regions", this.regionList(port.regions));
   }
 
   /**
@@ -144,7 +144,8 @@ export class Bridge {
       port.logStruct = this.struct(layout.DirtyLog);
       port.logStruct.set("bytes", Number(log.size));
       port.logStruct.set("window", log.window);
-      port.logStruct.set("regions", this.regionList(port));
+      const apart = [...port.queues.values()].flatMap((queue) => queue.apart);
+      port.logStruct.set("regions", this.regionList([...port.regions, ...apart]));
     }
     port.struct.publish("log", port.logStruct?.at ?? 0);
     await this.grace();
@@ -159,6 +160,9 @@ export class Bridge {
     options: { callFd: number; enabled: boolean; worker: number },
   ): Promise<void> {
     const queue = this.queue(port, index);
+    queue.apart = ring.apart ?? [];
+    // What the log knows of rings must be there before anything is written to this one.
+    if (port.log !== undefined && queue.apart.length > 0) await this.setLog(port, port.log);
     const { struct } = queue;
     struct.set("desc", ring.desc);
     struct.set("avail", ring.avail);
@@ -200,6 +204,7 @@ export class Bridge {
       queue.worker = undefined;
       await this.publishTransmitqs(worker);
     }
+    queue.apart = [];
     return queue.struct.get("nextAvail");
   }
 
@@ -348,14 +353,14 @@ export class Bridge {
   }
 
   /** A list of the port's regions as the core reads it. */
-  private regionList(port: BridgePort): number {
+  private regionList(regions: readonly MappedRegion[]): number {
     const { fields, size } = layout.Region;
-    const at = this.list([], 8 + port.regions.length * size);
-    this.views.u32[at >>> 2] = port.regions.length;
+    const at = this.list([], 8 + regions.length * size);
+    this.views.u32[at >>> 2] = regions.length;
     // Its number, by which queues know that it is the same one; none when pieces of it move (assembly/memory/regions.ts).
-    const whole = port.regions.every(({ chunks }) => chunks === undefined);
+    const whole = regions.every(({ chunks }) => chunks === undefined);
     this.views.u32[(at + 4) >>> 2] = whole ? ++this.regionLists : 0;
-    port.regions.forEach((region, i) => {
+    regions.forEach((region, i) => {
       const entry = at + 8 + i * size;
       this.views.u64[(entry + fields.guestAddress.offset) >>> 3] = region.guestAddress;
       this.views.u64[(entry + fields.size.offset) >>> 3] = region.size;

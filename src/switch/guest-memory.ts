@@ -112,7 +112,7 @@ export class GuestMemory {
       const start = guestAddress - begin;
       if (start < 0n || start + BigInt(bytes) > size) continue;
       if (chunked !== undefined) return chunked.rings.map(chunked.mmapOffset + start, bytes);
-      return { offset: window + Number(start), release: () => {} };
+      return { offset: window + Number(start), apart: false, release: () => {} };
     }
     return null;
   }

@@ -1,7 +1,7 @@
 // One port: carries out the effects of its front-end's session on the bridge, the workers and the memory.
 
 import type { Bridge } from "../core/bridge.js";
-import type { BridgePort, RingInMemory } from "../core/bridge-port.js";
+import type { BridgePort, MappedRegion, RingInMemory } from "../core/bridge-port.js";
 import { queueStatusText } from "../core/causes.js";
 import { type RingPart, ringParts } from "../core/ring-parts.js";
 import { QUEUE_OK } from "../../assembly/spec/status.js";
@@ -283,16 +283,18 @@ export class Port {
   private placeRing(index: number, setup: RingSetup): { ring: RingInMemory; places: RingPlace[] } {
     const { size, packed, nextAvail } = setup;
     const places: RingPlace[] = [];
+    const apart: MappedRegion[] = [];
     try {
       const [desc, avail, used] = ringParts(size, packed).map(({ key, name, bytes, align }: RingPart): number => {
         const place = this.memory.placeRing(this.mappings, setup[key], bytes);
         if (place === null) throw new Error(`the ${name} of queue ${index} lies outside the mapped memory`);
         places.push(place);
+        if (place.apart) apart.push({ guestAddress: setup[key], size: BigInt(bytes), window: place.offset });
         if (place.offset % align !== 0)
           throw new Error(`the ${name} of queue ${index} is not aligned to ${align} bytes`);
         return place.offset;
       });
-      return { ring: { size, packed, desc: desc!, avail: avail!, used: used!, nextAvail }, places };
+      return { ring: { size, packed, desc: desc!, avail: avail!, used: used!, nextAvail, apart }, places };
     } catch (error) {
       for (const place of places) place.release();
       throw error;

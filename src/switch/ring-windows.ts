@@ -17,6 +17,8 @@ interface Window {
 /** A part of a ring where it lies in linear memory, until it is let go. */
 export interface RingPlace {
   offset: number;
+  /** It has a window of its own, and lies in no region that is mapped whole. */
+  apart: boolean;
   release(): void;
 }
 
@@ -45,7 +47,8 @@ export class RingWindows {
       this.windows.set(key, window);
     }
     window.users++;
-    return { offset: window.start + Number(fileOffset - first * page), release: () => this.release(key) };
+    const offset = window.start + Number(fileOffset - first * page);
+    return { offset, apart: true, release: () => this.release(key) };
   }
 
   private open(fileOffset: bigint, bytes: number): Window {
