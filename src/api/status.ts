@@ -16,6 +16,11 @@ export interface QueueStatus {
   calls: number;
   /** The worker that polls this transmitq; absent for a receiveq. */
   worker?: number;
+  /**
+   * Of a receiveq: frames cut into segments because its driver does not take long ones, how many segments they became,
+   * and frames whose checksum was finished because it does not take one that is only begun.
+   */
+  softwareOffloads?: { segmented: number; segments: number; checksums: number };
   /** Frames not delivered, by cause (see src/core/causes.ts). Causes with count 0 are left out. */
   drops: Record<string, number>;
 }

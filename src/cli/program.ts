@@ -84,7 +84,7 @@ function createProgram(io: Io, perform: Perform): Command {
     .argument("[config.yaml]", "configuration file; SIGHUP reads it again")
     .option(
       "-p, --port <port>",
-      "NAME=listen:PATH or NAME=connect:PATH[,mode=0660,group=kvm,queues=4,mac=MAC,mtu=N]",
+      "NAME=listen:PATH or NAME=connect:PATH[,mode=0660,group=kvm,queues=4,mac=MAC,mtu=N,offloads=false]",
       collect,
     )
     .option("--workers <n>", "data path threads", numberOrText)

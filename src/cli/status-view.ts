@@ -142,6 +142,7 @@ function portDetail(port: PortStatus): string {
   for (const { index, broken } of port.queues) {
     if (broken) parts.push(indent(`queue ${index} is broken at descriptor ${broken.descriptor}: ${broken.reason}`));
   }
+  parts.push(...softwareOffloads(port.queues).map((line) => indent(line)));
   const drops = Object.entries(port.drops).filter(([, count]) => count > 0);
   drops.sort(([, a], [, b]) => b - a);
   for (const [name, count] of drops) {
@@ -178,6 +179,19 @@ function queues(list: readonly QueueStatus[]): string {
       formatCount(Object.values(queue.drops).reduce((sum, count) => sum + count, 0)),
     ]),
   );
+}
+
+/** What the switch did for this port's driver, which does not take it as it came. */
+function softwareOffloads(list: readonly QueueStatus[]): string[] {
+  const sum = (field: "segmented" | "segments" | "checksums") =>
+    list.reduce((total, queue) => total + (queue.softwareOffloads?.[field] ?? 0), 0);
+  const [segmented, segments, checksums] = [sum("segmented"), sum("segments"), sum("checksums")];
+  const lines: string[] = [];
+  if (segmented > 0) {
+    lines.push(`${formatCount(segmented)} long frames cut into ${formatCount(segments)} for its driver`);
+  }
+  if (checksums > 0) lines.push(`${formatCount(checksums)} checksums finished for its driver`);
+  return lines;
 }
 
 /** VIRTIO_NET_F_MRG_RXBUF → mrg_rxbuf, the way QEMU writes it. */

@@ -8,6 +8,8 @@ import type { PortConfig } from "./schema.js";
 const FORM = "NAME=listen:PATH or NAME=connect:PATH, then ,mode=0660 ,group=kvm ,queues=4 as needed";
 /** Keys whose values are numbers. */
 const NUMBERS = ["queues", "mtu"];
+/** Keys whose values are true or false. */
+const SWITCHES = ["offloads"];
 
 /**
  * Reads the value of one --port flag. Relative paths start from the working folder. A comma ends the path, so a path
@@ -35,10 +37,16 @@ export function parsePortFlag(
     const value = equals < 0 ? "" : option.slice(equals + 1);
     if (equals < 0) lines.push(`"${option}" has no value: write ${option || "queues"}=VALUE`);
     else if (Object.hasOwn(raw, key)) lines.push(`${key}: is given twice`);
-    // On a command line all is text.
-    else raw[key] = NUMBERS.includes(key) && /^\d+$/.test(value) ? Number(value) : value;
+    else raw[key] = fromText(key, value);
   }
   const { port, problems } = checkPort(name, raw, context);
   for (const { path: keys, text } of problems) lines.push([...keys.slice(1), text].join(": "));
   return port !== undefined && lines.length === 0 ? port : fail(lines);
+}
+
+/** On a command line all is text. */
+function fromText(key: string, text: string): unknown {
+  if (NUMBERS.includes(key) && /^\d+$/.test(text)) return Number(text);
+  if (SWITCHES.includes(key) && /^(true|false)$/.test(text)) return text === "true";
+  return text;
 }

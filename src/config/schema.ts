@@ -22,6 +22,8 @@ export interface PortConfig {
   /** What the guest's driver may read in the device's configuration space. */
   mac?: string;
   mtu?: number;
+  /** Checksums and segmentation may be left to the device; absent: they may. */
+  offloads?: boolean;
 }
 
 export interface FdbConfig {
@@ -146,6 +148,7 @@ export const PortSchema = z.strictObject({
   queues: wholeNumber(1, QUEUE_PAIRS_MAX).optional(),
   mac: macAddress().optional(),
   mtu: wholeNumber(MTU_MIN, MTU_MAX).optional(),
+  offloads: trueOrFalse().optional(),
 });
 
 /** The keys that may stand in each section, for "did you mean". */

@@ -39,6 +39,13 @@ export interface QueueCounters {
   drops: number[];
 }
 
+/** What the switch did because the receiver's driver does not take it as it came. */
+export interface SoftwareOffloads {
+  segmented: number;
+  segments: number;
+  checksums: number;
+}
+
 /** A running or stopped virtqueue; counters outlive restarts of the ring. */
 export class BridgeQueue {
   running = false;
@@ -67,6 +74,16 @@ export class BridgeQueue {
     const { struct } = this;
     const drops = Array.from(this.dropCounters, Number);
     return { frames: struct.get("frames"), bytes: struct.get("bytes"), calls: struct.get("calls"), drops };
+  }
+
+  /** Of a receiveq: frames cut for it, the segments made of them, and frames whose checksum was finished for it. */
+  get softwareOffloads(): SoftwareOffloads {
+    const { struct } = this;
+    return {
+      segmented: struct.get("segmented"),
+      segments: struct.get("segments"),
+      checksums: struct.get("checksums"),
+    };
   }
 
   /** Counts what another switch has counted for the same queue. The queue must not run. */

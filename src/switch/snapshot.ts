@@ -65,6 +65,7 @@ function queueStatus(queue: BridgeQueue): QueueStatus {
     bytes,
     calls,
     worker: queue.worker,
+    softwareOffloads: queue.isReceiveq ? queue.softwareOffloads : undefined,
     drops: namedDrops(drops),
   };
 }

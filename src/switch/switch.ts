@@ -165,9 +165,9 @@ export class Switch implements Omit<SwitchControl, "reload"> {
   private async openPort(config: PortConfig): Promise<void> {
     const port = new Port(config, this.bridge, this.pool, this.memory, this.log.child({ port: config.name }));
     try {
-      const { queues: queuePairs, mtu } = config;
+      const { queues: queuePairs, mtu, offloads } = config;
       const mac = config.mac === undefined ? undefined : parseMac(config.mac);
-      const endpoint = openEndpoint(port, this.reactor, { queuePairs, mac, mtu }, this.recording);
+      const endpoint = openEndpoint(port, this.reactor, { queuePairs, mac, mtu, offloads }, this.recording);
       this.ports.set(config.name, { port, endpoint });
     } catch (error) {
       await port.remove();

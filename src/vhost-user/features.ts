@@ -102,27 +102,51 @@ export const PROTOCOL_FEATURE_NAMES: Readonly<Record<number, string>> = {
 };
 
 /**
- * What the switch offers. No checksum or segmentation offload: a frame goes on as it came. STATUS, CTRL_VQ and
- * GUEST_ANNOUNCE are the front-end's own business, but QEMU hides MQ and GUEST_ANNOUNCE from the guest without them.
- * IN_ORDER is true of this back-end, and DPDK's driver takes its fast path with it.
+ * Checksums and segmentation left to the device, both ways: passed on where the receiver takes them, else done by the
+ * switch. GSO is the legacy bit for all of HOST_*. CTRL_GUEST_OFFLOADS is not among them: a back-end is never told what
+ * the guest then turns off.
  */
-export const DEFAULT_FEATURES: bigint = bits(
-  virtio.VIRTIO_NET_F_MTU,
-  virtio.VIRTIO_NET_F_MRG_RXBUF,
-  virtio.VIRTIO_NET_F_STATUS,
-  virtio.VIRTIO_NET_F_CTRL_VQ,
-  virtio.VIRTIO_NET_F_GUEST_ANNOUNCE,
-  virtio.VIRTIO_NET_F_MQ,
-  virtio.VHOST_F_LOG_ALL,
-  virtio.VIRTIO_F_ANY_LAYOUT,
-  virtio.VIRTIO_F_INDIRECT_DESC,
-  virtio.VIRTIO_F_EVENT_IDX,
-  virtio.VHOST_USER_F_PROTOCOL_FEATURES,
-  virtio.VIRTIO_F_VERSION_1,
-  virtio.VIRTIO_F_RING_PACKED,
-  virtio.VIRTIO_F_IN_ORDER,
-  virtio.VIRTIO_F_RING_RESET,
+export const OFFLOAD_FEATURES: bigint = bits(
+  virtio.VIRTIO_NET_F_CSUM,
+  virtio.VIRTIO_NET_F_GUEST_CSUM,
+  virtio.VIRTIO_NET_F_GSO,
+  virtio.VIRTIO_NET_F_GUEST_TSO4,
+  virtio.VIRTIO_NET_F_GUEST_TSO6,
+  virtio.VIRTIO_NET_F_GUEST_ECN,
+  virtio.VIRTIO_NET_F_GUEST_UFO,
+  virtio.VIRTIO_NET_F_HOST_TSO4,
+  virtio.VIRTIO_NET_F_HOST_TSO6,
+  virtio.VIRTIO_NET_F_HOST_ECN,
+  virtio.VIRTIO_NET_F_HOST_UFO,
+  virtio.VIRTIO_NET_F_GUEST_USO4,
+  virtio.VIRTIO_NET_F_GUEST_USO6,
+  virtio.VIRTIO_NET_F_HOST_USO,
 );
+
+/**
+ * What the switch offers. STATUS, CTRL_VQ and GUEST_ANNOUNCE are the front-end's own business, but QEMU hides MQ and
+ * GUEST_ANNOUNCE from the guest without them. IN_ORDER is true of this back-end, and DPDK's driver takes its fast
+ * path with it.
+ */
+export const DEFAULT_FEATURES: bigint =
+  OFFLOAD_FEATURES |
+  bits(
+    virtio.VIRTIO_NET_F_MTU,
+    virtio.VIRTIO_NET_F_MRG_RXBUF,
+    virtio.VIRTIO_NET_F_STATUS,
+    virtio.VIRTIO_NET_F_CTRL_VQ,
+    virtio.VIRTIO_NET_F_GUEST_ANNOUNCE,
+    virtio.VIRTIO_NET_F_MQ,
+    virtio.VHOST_F_LOG_ALL,
+    virtio.VIRTIO_F_ANY_LAYOUT,
+    virtio.VIRTIO_F_INDIRECT_DESC,
+    virtio.VIRTIO_F_EVENT_IDX,
+    virtio.VHOST_USER_F_PROTOCOL_FEATURES,
+    virtio.VIRTIO_F_VERSION_1,
+    virtio.VIRTIO_F_RING_PACKED,
+    virtio.VIRTIO_F_IN_ORDER,
+    virtio.VIRTIO_F_RING_RESET,
+  );
 
 export const DEFAULT_PROTOCOL_FEATURES: bigint = bits(
   PROTOCOL_F_MQ,
@@ -136,8 +160,10 @@ export const DEFAULT_PROTOCOL_FEATURES: bigint = bits(
   PROTOCOL_F_DEVICE_STATE,
 );
 
-/** What a port's configuration says about the device: the fields of its configuration space that are known. */
+/** What a port's configuration says about the device: the fields of its configuration space that are known, and more. */
 export interface DeviceConfig {
+  /** OFFLOAD_FEATURES are offered; default true. */
+  offloads?: boolean | undefined;
   /** As core/mac.ts has it. */
   mac?: bigint | undefined;
   mtu?: number | undefined;
@@ -147,11 +173,9 @@ export interface DeviceConfig {
  * What to offer for a device of which this is known. The configuration space itself (CONFIG) is offered only when it
  * has something to say: QEMU keeps that of a net device itself, and warns when a back-end offers one.
  */
-export function offerFor({ mac, mtu }: DeviceConfig): { features: bigint; protocolFeatures: bigint } {
-  if (mac === undefined && mtu === undefined) {
-    return { features: DEFAULT_FEATURES, protocolFeatures: DEFAULT_PROTOCOL_FEATURES };
-  }
-  let features = DEFAULT_FEATURES;
+export function offerFor({ offloads, mac, mtu }: DeviceConfig): { features: bigint; protocolFeatures: bigint } {
+  let features = offloads === false ? DEFAULT_FEATURES & ~OFFLOAD_FEATURES : DEFAULT_FEATURES;
+  if (mac === undefined && mtu === undefined) return { features, protocolFeatures: DEFAULT_PROTOCOL_FEATURES };
   if (mac !== undefined) features |= bits(virtio.VIRTIO_NET_F_MAC);
   // A driver that may read the MTU believes it: without one there is none to be read.
   if (mtu === undefined) features &= ~bits(virtio.VIRTIO_NET_F_MTU);

@@ -183,4 +183,18 @@ describe("rates and pictures", () => {
     const odd = snapshot(1, [{ ...waitingPort("a", 0), role: "connect", drops: { "cosmic-rays": 2, hairpin: 0 } }]);
     expect(renderStatus(odd, new Map())).toContain("waits for the front-end's socket\n  2 dropped, cosmic-rays:\n");
   });
+
+  it("shows what was done for a driver without offloads, summed over its queues, and nothing when there was nothing", () => {
+    const port = busyPort("a", 0);
+    const [receiveq, transmitq] = port.queues;
+    const queue = (segmented: number, segments: number, checksums: number) => ({
+      ...receiveq!,
+      softwareOffloads: { segmented, segments, checksums },
+    });
+    const text = (queues: typeof port.queues) => renderStatus(snapshot(1, [{ ...port, queues }]), new Map());
+    expect(text([queue(2, 90, 0), transmitq!, queue(1, 3, 1234)])).toContain(
+      "  3 long frames cut into 93 for its driver\n  1234 checksums finished for its driver\n",
+    );
+    expect(text([queue(0, 0, 0), transmitq!])).not.toContain("for its driver");
+  });
 });

@@ -71,6 +71,11 @@ ports:
     ]);
   });
 
+  it("takes a port without offloads; with them is as if it were not written", () => {
+    const config = load("ports:\n  vm1: { listen: /a, offloads: false }\n  vm2: { listen: /b, offloads: true }\n");
+    expect(config.ports.map(({ offloads }) => offloads)).toEqual([false, undefined]);
+  });
+
   it.each(["", "# nothing yet\n", "ports:\n"])("may have no ports: %j", (text) => {
     expect(load(text).ports).toEqual([]);
   });

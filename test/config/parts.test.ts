@@ -50,6 +50,14 @@ describe("parsePortFlag", () => {
     });
   });
 
+  it("turns offloads off, and says no more of it when they are on", () => {
+    expect(parsePortFlag("vm1=listen:/a,offloads=false", CONTEXT)).toMatchObject({ offloads: false });
+    expect(parsePortFlag("vm1=listen:/a,offloads=true", CONTEXT)).not.toHaveProperty("offloads");
+    expect(() => parsePortFlag("vm1=listen:/a,offloads=no", CONTEXT)).toThrow(
+      'offloads: must be true or false, not "no"',
+    );
+  });
+
   it.each<[string, string[]]>([
     [
       "vm1",

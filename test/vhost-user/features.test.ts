@@ -6,6 +6,7 @@ import {
   DEFAULT_PROTOCOL_FEATURES,
   FEATURE_NAMES,
   featureNames,
+  OFFLOAD_FEATURES,
   offerFor,
   PROTOCOL_FEATURE_NAMES,
   protocolFeatureNames,
@@ -32,9 +33,20 @@ describe("feature names", () => {
   });
 });
 
-test("the offer holds what the switch does, and no offload", () => {
+test("the offer holds what the switch does, and nothing else", () => {
   expect(featureNames(DEFAULT_FEATURES)).toEqual([
+    "VIRTIO_NET_F_CSUM",
+    "VIRTIO_NET_F_GUEST_CSUM",
     "VIRTIO_NET_F_MTU",
+    "VIRTIO_NET_F_GSO",
+    "VIRTIO_NET_F_GUEST_TSO4",
+    "VIRTIO_NET_F_GUEST_TSO6",
+    "VIRTIO_NET_F_GUEST_ECN",
+    "VIRTIO_NET_F_GUEST_UFO",
+    "VIRTIO_NET_F_HOST_TSO4",
+    "VIRTIO_NET_F_HOST_TSO6",
+    "VIRTIO_NET_F_HOST_ECN",
+    "VIRTIO_NET_F_HOST_UFO",
     "VIRTIO_NET_F_MRG_RXBUF",
     "VIRTIO_NET_F_STATUS",
     "VIRTIO_NET_F_CTRL_VQ",
@@ -49,6 +61,9 @@ test("the offer holds what the switch does, and no offload", () => {
     "VIRTIO_F_RING_PACKED",
     "VIRTIO_F_IN_ORDER",
     "VIRTIO_F_RING_RESET",
+    "VIRTIO_NET_F_GUEST_USO4",
+    "VIRTIO_NET_F_GUEST_USO6",
+    "VIRTIO_NET_F_HOST_USO",
   ]);
   expect(protocolFeatureNames(DEFAULT_PROTOCOL_FEATURES)).toEqual([
     "VHOST_USER_PROTOCOL_F_MQ",
@@ -61,6 +76,14 @@ test("the offer holds what the switch does, and no offload", () => {
     "VHOST_USER_PROTOCOL_F_STATUS",
     "VHOST_USER_PROTOCOL_F_DEVICE_STATE",
   ]);
+});
+
+test("a port without offloads offers none, and all else as before", () => {
+  const { features, protocolFeatures } = offerFor({ offloads: false, mac: 2n, mtu: 9000 });
+  expect(features).toBe(offerFor({ mac: 2n, mtu: 9000 }).features & ~OFFLOAD_FEATURES);
+  expect(protocolFeatures).toBe(offerFor({ mac: 2n, mtu: 9000 }).protocolFeatures);
+  expect(offerFor({ offloads: false }).features).toBe(DEFAULT_FEATURES & ~OFFLOAD_FEATURES);
+  expect(featureNames(OFFLOAD_FEATURES)).toHaveLength(14);
 });
 
 describe("the configuration space", () => {
