@@ -8,7 +8,7 @@
 // - "worker" fields belong to the worker that polls the queue, or that holds the receiveq.
 // A list {count, items…} is never changed in place: a new one is published and the old one freed after the grace period.
 
-export const ABI_VERSION: u32 = 4;
+export const ABI_VERSION: u32 = 5;
 
 /** Longest burst that is taken from a transmitq at once. */
 export const BURST: u32 = 64;
@@ -137,7 +137,8 @@ export class Queue {
   packed: u32 = 0;
   /** OFFLOAD_* of spec/offload.ts: what the driver of a transmitq may ask for, what that of a receiveq can take. */
   offloads: u32 = 0;
-  pad1: u32 = 0;
+  /** Packed: offset of the queue's part of the inflight area (virtq/inflight.ts), 0 when there is none. */
+  inflight: u32 = 0;
 
   // worker
   /**

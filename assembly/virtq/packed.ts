@@ -13,6 +13,7 @@ import {
   VIRTQ_DESC_F_USED,
   VIRTQ_DESC_F_WRITE,
 } from "../spec/virtio";
+import { noteDone, noteIntent } from "./inflight";
 
 /** Bits of a cursor. */
 export const POSITION: u32 = 0x7fff;
@@ -71,9 +72,12 @@ export function writeUsedDescriptor(desc: usize, cursor: u32, start: u32, id: u3
  */
 export function publishFirst(queue: Queue, cursor: u32, writable: bool): void {
   const start = queue.nextAvail;
+  const inflight: usize = queue.inflight;
   queue.nextAvail = cursor;
   queue.nextUsed = cursor;
+  if (inflight != 0) noteIntent(inflight, cursor);
   atomic.store<u16>(slotAt(queue.desc, start), <u16>usedFlags(start, writable), 14);
+  if (inflight != 0) noteDone(inflight, cursor);
 }
 
 /** @inline */

@@ -30,6 +30,8 @@ export interface RingInMemory {
   packed?: boolean;
   /** Parts that lie in windows of their own, in none of the port's regions that are mapped whole. */
   apart?: readonly MappedRegion[];
+  /** Offset of its part of the inflight area; default none. */
+  inflight?: number;
 }
 
 export interface QueueCounters {

@@ -176,6 +176,7 @@ export class Bridge {
     struct.set("indirect", Number(hasBit(port.features, features.VIRTIO_F_INDIRECT_DESC)));
     struct.set("packed", Number(ring.packed ?? false));
     struct.set("offloads", queue.isReceiveq ? receiveOffloads(port.features) : transmitOffloads(port.features));
+    struct.set("inflight", ring.packed ? (ring.inflight ?? 0) : 0);
     struct.set("shared", Number(this.workers.length > 1));
     struct.set("enabled", Number(options.enabled));
     struct.set("callFd", options.callFd);

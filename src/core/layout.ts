@@ -1,6 +1,6 @@
 // GENERATED from assembly/abi.ts by tools/layout-transform.mjs at every build. Do not edit.
 
-export const ABI_VERSION = 4;
+export const ABI_VERSION = 5;
 export const BURST = 64;
 export const CALLS_MAX = 32768;
 export const CHAIN_SEGMENTS = 1024;
@@ -182,6 +182,7 @@ export const Queue = {
     callFd: { offset: 48, type: "i32" },
     packed: { offset: 52, type: "u32" },
     offloads: { offset: 56, type: "u32" },
+    inflight: { offset: 60, type: "u32" },
     nextAvail: { offset: 64, type: "u32" },
     nextUsed: { offset: 68, type: "u32" },
     calledUsed: { offset: 72, type: "u32" },

@@ -27,7 +27,7 @@ export class Connection {
   private readonly watch: Watch;
   private busy = false;
   private closing = false;
-  private unsent: Uint8Array[] = [];
+  private unsent: { bytes: Uint8Array; fds: readonly Fd[] }[] = [];
   private memoryTimer: NodeJS.Timeout | undefined;
   private readonly record: OpenTranscript | undefined;
   /** For the transcript: why the connection is over. */
@@ -160,7 +160,7 @@ export class Connection {
       this.closing = true;
     } else if (turn.reply !== null) {
       transcript?.reply(turn.reply);
-      this.reply(turn.reply);
+      this.reply(turn.reply, turn.replyFds);
     }
     this.expectMemory();
   }
@@ -181,8 +181,9 @@ export class Connection {
     }
   }
 
-  private reply(bytes: Uint8Array): void {
-    this.unsent.push(bytes);
+  /** Descriptors go with the first byte, and are closed when that has been sent. */
+  private reply(bytes: Uint8Array, fds: readonly Fd[]): void {
+    this.unsent.push({ bytes, fds });
     this.flush();
   }
 
@@ -191,7 +192,7 @@ export class Connection {
       const [next] = this.unsent;
       let sent: number | "again";
       try {
-        sent = send(this.fd, next!);
+        sent = send(this.fd, next!.bytes, next!.fds);
       } catch (error) {
         this.lost(error as Error);
         return;
@@ -200,7 +201,8 @@ export class Connection {
         this.watch.update({ writable: () => this.flush() });
         return;
       }
-      if (sent < next!.length) this.unsent[0] = next!.subarray(sent);
+      for (const fd of next!.fds) closeFd(fd);
+      if (sent < next!.bytes.length) this.unsent[0] = { bytes: next!.bytes.subarray(sent), fds: [] };
       else this.unsent.shift();
     }
     this.watch.update({ writable: undefined });
@@ -216,6 +218,7 @@ export class Connection {
   private async finishClosing(): Promise<void> {
     clearTimeout(this.memoryTimer);
     for (const fd of this.framer.abandon()) closeFd(fd);
+    for (const { fds } of this.unsent.splice(0)) for (const fd of fds) closeFd(fd);
     const effects = closeSession(this.state);
     const outcomes = await this.port.run(effects);
     this.port.transcript = undefined;

@@ -16,7 +16,7 @@ import {
 import { closeFd } from "../sys/memfd.js";
 import { isSystemError } from "../sys/system-error.js";
 import type { RangeAllocator } from "../core/ranges.js";
-import type { DirtyLog, Fd, MemoryRegion } from "../vhost-user/effects.js";
+import type { Fd, MemoryRegion, SharedFile } from "../vhost-user/effects.js";
 import { type RingPlace, RingWindows } from "./ring-windows.js";
 
 /** Windows start on such a boundary, so that the kernel may use huge pages for them. */
@@ -76,9 +76,9 @@ export class GuestMemory {
     }
   }
 
-  /** Maps a dirty log: no part of the guest's memory, but shared and mapped in the same way, and always whole. */
-  mapLog({ fd, size, offset }: DirtyLog): Mapping {
-    const name = `the dirty log of ${size} bytes`;
+  /** Maps a file that is no part of the guest's memory, as the dirty log: shared and mapped likewise, and always whole. */
+  mapFile({ fd, size, offset }: SharedFile, what: string): Mapping {
+    const name = `${what} of ${size} bytes`;
     const { windows, ringWindows } = this.bridge;
     const region = { guestAddress: 0n, size, userAddress: 0n, mmapOffset: offset };
     try {

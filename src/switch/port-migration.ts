@@ -24,7 +24,7 @@ export class PortMigration {
   /** Takes a new dirty log in the place of the old one, or none. One that cannot be mapped changes nothing and throws. */
   async setLog(log: DirtyLog | null): Promise<void> {
     const old = this.log;
-    this.log = log === null ? undefined : this.memory.mapLog(log);
+    this.log = log === null ? undefined : this.memory.mapFile(log, "the dirty log");
     await this.publishLog();
     if (old !== undefined) await this.memory.unmap(old);
   }

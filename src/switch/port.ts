@@ -13,6 +13,7 @@ import type { Transcript } from "../vhost-user/transcript.js";
 import type { Effect, EffectOutcome, Fd, MemoryRegion, RingFds, RingSetup } from "../vhost-user/effects.js";
 import type { GuestMemory, Mapping } from "./guest-memory.js";
 import type { RingPlace } from "./ring-windows.js";
+import { createInflight, PortInflight } from "./inflight.js";
 import { PortMigration } from "./port-migration.js";
 import type { Logger } from "pino";
 import { rarpFrame } from "./rarp.js";
@@ -38,6 +39,7 @@ export class Port {
   /** Of the connection in hand, if it is recorded. */
   transcript: Transcript | undefined;
   private readonly migration: PortMigration;
+  private readonly inflight: PortInflight;
   private readonly running = new Map<number, RunningQueue>();
   private readonly reportedBroken = new Set<number>();
 
@@ -49,6 +51,7 @@ export class Port {
     readonly log: Logger,
   ) {
     this.bridgePort = bridge.addPort();
+    this.inflight = new PortInflight(bridge.views, this.bridgePort, memory);
     this.migration = new PortMigration(bridge, this.bridgePort, memory);
   }
 
@@ -167,6 +170,14 @@ export class Port {
       case "sendRarp":
         await this.inject(rarpFrame(effect.mac));
         return {};
+      case "createInflight":
+        return { fd: createInflight(effect.bytes) };
+      case "setInflight":
+        await this.inflight.set(effect.file);
+        return {};
+      case "clearInflight":
+        this.inflight.clear(effect.indices);
+        return {};
       case "close":
         for (const fd of effect.fds) closeFd(fd);
         return {};
@@ -220,14 +231,15 @@ export class Port {
     }
     this.running.set(index, { kick, err, worker, places });
     this.reportedBroken.delete(index);
-    await this.bridge.startQueue(this.bridgePort, index, ring, {
+    const from = this.inflight.open(index, ring);
+    await this.bridge.startQueue(this.bridgePort, index, from, {
       callFd: call ?? NO_CALL,
       enabled,
       worker: worker ?? 0,
     });
     // What a switch before us completed and could not tell any more.
     if (call !== null) signal(call);
-    this.log.debug(`queue ${index} runs, ${setup.size} entries from ${setup.nextAvail}`);
+    this.log.debug(`queue ${index} runs, ${setup.size} entries from ${from.nextAvail}`);
   }
 
   private async stopQueue(index: number): Promise<number> {
@@ -236,6 +248,7 @@ export class Port {
     this.running.delete(index);
     const nextAvail = await this.bridge.stopQueue(this.bridgePort, index);
     for (const place of queue?.places ?? []) place.release();
+    this.inflight.close(index, nextAvail);
     this.log.debug(`queue ${index} stopped at ${nextAvail}`);
     return nextAvail;
   }

@@ -27,12 +27,21 @@ export interface RingSetup {
   nextAvail: number;
 }
 
-/** Where a front-end wants to be told of pages that were written: one bit for each 4 KiB of guest memory. */
-export interface DirtyLog {
+/** A file that the front-end shares beside its memory. Sizes in bytes. */
+export interface SharedFile {
   fd: Fd;
-  /** Bytes of the log, and where they begin in the file. */
+  /** What is used of it, and where that begins. */
   size: bigint;
   offset: bigint;
+}
+
+/** Where a front-end wants to be told of pages that were written: one bit for each 4 KiB of guest memory. */
+export type DirtyLog = SharedFile;
+
+/** An inflight area (core/inflight.ts) for so many queues of so many entries. */
+export interface InflightFile extends SharedFile {
+  queues: number;
+  queueSize: number;
 }
 
 /** The eventfds of a ring; null where the front-end gave none. */
@@ -72,6 +81,12 @@ export type Effect =
   | { kind: "setErr"; index: number; err: Fd | null }
   /** Put a broadcast RARP request from this address (core/mac.ts) into the switch, as if the port's guest had sent it. */
   | { kind: "sendRarp"; mac: bigint }
+  /** Make an inflight area; its outcome is the descriptor, which goes to the front-end with the reply. */
+  | { kind: "createInflight"; bytes: bigint }
+  /** Use this inflight area from now on, or none. No ring runs. */
+  | { kind: "setInflight"; file: InflightFile | null }
+  /** The front-end has been told where these stopped rings stand, so the area need not say it. */
+  | { kind: "clearInflight"; indices: readonly number[] }
   /** Close descriptors that nothing uses any more. */
   | { kind: "close"; fds: Fd[] }
   /** Something an operator should read, once. */
@@ -81,4 +96,6 @@ export type Effect =
 export interface EffectOutcome {
   error?: string;
   nextAvail?: number;
+  /** Made by the effect: it goes to the front-end. */
+  fd?: Fd;
 }

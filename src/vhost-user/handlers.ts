@@ -1,6 +1,7 @@
 // What each front-end request means. A handler looks at the state and answers with a plan, or with the reason why the
 // request is refused; a refused request changes nothing. Carrying a plan out is session.ts's business.
 
+import { INFLIGHT_HANDLERS } from "./handlers/inflight.js";
 import { MEMORY_HANDLERS } from "./handlers/memory.js";
 import { MIGRATION_HANDLERS } from "./handlers/migration.js";
 import { NET_HANDLERS } from "./handlers/net.js";
@@ -15,4 +16,5 @@ export const HANDLERS: Handlers = {
   ...RING_HANDLERS,
   ...MIGRATION_HANDLERS,
   ...NET_HANDLERS,
+  ...INFLIGHT_HANDLERS,
 };

@@ -29,6 +29,8 @@ const VRING_FD_NOFD = 0x100n;
 const REGION_SIZE = 32;
 const MEM_TABLE_HEADER_SIZE = 8;
 const CONFIG_HEADER_SIZE = 12;
+const INFLIGHT_SIZE = 20;
+const INFLIGHT_SIZE_PADDED = 24;
 
 export type PayloadKind =
   | "none"
@@ -41,6 +43,7 @@ export type PayloadKind =
   | "config"
   | "log"
   | "deviceState"
+  | "inflight"
   /** Not decoded: the message is not supported. */
   | "opaque";
 
@@ -48,7 +51,7 @@ export type PayloadKind =
 export type FdsExpected = "none" | "one" | "optional" | "perRegion" | "vringFd";
 
 /** ack: a u64, 0 = done, only when REPLY_ACK was negotiated and NEED_REPLY is set. other: a reply never made here. */
-export type ReplyKind = "ack" | "u64" | "vringState" | "config" | "other";
+export type ReplyKind = "ack" | "u64" | "vringState" | "config" | "inflight" | "other";
 
 export interface MessageSpec {
   number: number;
@@ -101,8 +104,8 @@ const ROWS = {
   POSTCOPY_ADVISE: [28, "opaque", "none", "other", "unsupported"],
   POSTCOPY_LISTEN: [29, "opaque", "none", "ack", "unsupported"],
   POSTCOPY_END: [30, "opaque", "none", "u64", "unsupported"],
-  GET_INFLIGHT_FD: [31, "opaque", "none", "other", "unsupported"],
-  SET_INFLIGHT_FD: [32, "opaque", "one", "ack", "unsupported"],
+  GET_INFLIGHT_FD: [31, "inflight", "none", "inflight"],
+  SET_INFLIGHT_FD: [32, "inflight", "one", "ack"],
   GPU_SET_SOCKET: [33, "opaque", "one", "ack", "unsupported"],
   RESET_DEVICE: [34, "none", "none", "ack"],
   VRING_KICK: [35, "vringState", "none", "ack", "unsupported"],
@@ -185,7 +188,16 @@ export type Payload =
   | { kind: "config"; offset: number; flags: number; data: Uint8Array }
   /** The dirty log in the file that comes with it, in bytes. */
   | { kind: "log"; mmapSize: bigint; mmapOffset: bigint }
-  | { kind: "deviceState"; direction: number; phase: number };
+  | { kind: "deviceState"; direction: number; phase: number }
+  /** `padded`: as C lays the struct out, with four bytes behind it; QEMU sends it so, others do not. */
+  | {
+      kind: "inflight";
+      mmapSize: bigint;
+      mmapOffset: bigint;
+      queues: number;
+      queueSize: number;
+      padded: boolean;
+    };
 
 /** The payload with this kind. */
 export type PayloadOf<K extends Payload["kind"]> = Extract<Payload, { kind: K }>;
@@ -251,6 +263,18 @@ export function decodePayload(kind: Exclude<PayloadKind, "opaque">, bytes: Uint8
       return { kind, mmapSize: view.getBigUint64(0, true), mmapOffset: view.getBigUint64(8, true) };
     case "deviceState":
       return { kind, direction: view.getUint32(0, true), phase: view.getUint32(4, true) };
+    case "inflight":
+      if (bytes.length !== INFLIGHT_SIZE && bytes.length !== INFLIGHT_SIZE_PADDED) {
+        return wrongSize(bytes.length, `${INFLIGHT_SIZE} or ${INFLIGHT_SIZE_PADDED}`);
+      }
+      return {
+        kind,
+        mmapSize: view.getBigUint64(0, true),
+        mmapOffset: view.getBigUint64(8, true),
+        queues: view.getUint16(16, true),
+        queueSize: view.getUint16(18, true),
+        padded: bytes.length === INFLIGHT_SIZE_PADDED,
+      };
   }
 }
 
@@ -348,12 +372,19 @@ export function encodePayload(payload: Payload): Uint8Array {
       view.setUint32(0, payload.direction, true);
       view.setUint32(4, payload.phase, true);
       break;
+    case "inflight":
+      view.setBigUint64(0, payload.mmapSize, true);
+      view.setBigUint64(8, payload.mmapOffset, true);
+      view.setUint16(16, payload.queues, true);
+      view.setUint16(18, payload.queueSize, true);
+      break;
   }
   return bytes;
 }
 
 function encodedSize(payload: Payload): number {
   if (payload.kind === "memTable") return MEM_TABLE_HEADER_SIZE + payload.regions.length * REGION_SIZE;
+  if (payload.kind === "inflight") return payload.padded ? INFLIGHT_SIZE_PADDED : INFLIGHT_SIZE;
   if (payload.kind === "config") return CONFIG_HEADER_SIZE + payload.data.length;
   return FIXED_SIZE[payload.kind]!;
 }

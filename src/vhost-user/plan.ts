@@ -20,8 +20,8 @@ export interface Plan {
   start?: readonly number[];
   /** The request is about these rings alone: one that does not fit into guest memory is the request's failure. */
   strict?: boolean;
-  /** The request's own reply. */
-  reply?: (state: SessionState) => Payload;
+  /** The request's own reply; `fds` were made by its effects and go with it. */
+  reply?: (state: SessionState, fds: readonly Fd[]) => Payload;
 }
 
 /** Why a request is refused: the end of a sentence for the operator. */
@@ -30,7 +30,7 @@ export interface Refusal {
   /** What must be remembered of it. */
   commit?: (state: SessionState) => SessionState;
   /** For a request with a reply of its own, for which the front-end waits. */
-  reply?: (state: SessionState) => Payload;
+  reply?: Plan["reply"];
 }
 
 /** A handler is given the descriptors the message may have; their number has been checked. */

@@ -59,6 +59,8 @@ export interface Done {
   state: SessionState;
   /** Bytes to send to the front-end. */
   reply: Uint8Array | null;
+  /** Descriptors to send with the reply's first byte, and to close then. */
+  replyFds: readonly Fd[];
   /** Why the connection must be closed (send no reply): a sentence for the operator. */
   fault?: string;
 }
@@ -81,6 +83,7 @@ export function createSession(options: SessionOptions = {}): SessionState {
     enabledByDefault: false,
     log: "none",
     transfer: "none",
+    inflight: false,
     mac: options.mac ?? null,
     mtu: options.mtu ?? null,
     logged: [],
@@ -92,7 +95,7 @@ export function createSession(options: SessionOptions = {}): SessionState {
  * handed over in an effect, or closed by an effect of this turn.
  */
 export function step(state: SessionState, message: WireMessage): Turn {
-  const context: Context = { before: state, message, label: requestLabel(message.request), gone: [] };
+  const context: Context = { before: state, message, label: requestLabel(message.request), gone: [], made: [] };
   const spec = messageByNumber(message.request);
   if (spec === undefined || spec.payload === "opaque" || !spec.supported) {
     const because = spec?.because === undefined ? "" : `: ${spec.because}`;
@@ -126,6 +129,7 @@ export function settle(turn: Pending, outcomes: readonly EffectOutcome[]): Turn 
 export function closeSession(state: SessionState): Effect[] {
   const effects: Effect[] = ringsWhere(state, (ring) => ring.running).map((index) => ({ kind: "stopQueue", index }));
   if (state.transfer === "running") effects.push({ kind: "abortTransfer" });
+  if (state.inflight) effects.push({ kind: "setInflight", file: null });
   if (state.log !== "none") effects.push({ kind: "setLog", log: null });
   if (state.regions.length > 0) effects.push({ kind: "setMemory", regions: [], fds: [] });
   const fds = ownedFds(state);
@@ -140,6 +144,8 @@ interface Context {
   readonly label: string;
   /** Descriptors that an effect has handed over. */
   readonly gone: readonly Fd[];
+  /** Descriptors that an effect has made for the reply. */
+  readonly made: readonly Fd[];
 }
 
 interface Result {
@@ -147,7 +153,7 @@ interface Result {
   error?: string | undefined;
   warnings?: readonly string[];
   fault?: string;
-  reply?: ((state: SessionState) => Payload) | undefined;
+  reply?: Plan["reply"];
 }
 
 function planFor(state: SessionState, spec: MessageSpec, payload: Payload | BadPayload, fds: Fd[]): Plan | Refusal {
@@ -202,7 +208,8 @@ function change(state: SessionState, context: Context, plan: Plan): Turn {
     const error = outcomes.find((outcome) => outcome.error !== undefined)?.error;
     const take = error === undefined ? plan.commit : plan.failed;
     const gone = effects.flatMap(handedOver);
-    return startRings(take?.(state) ?? state, { ...context, gone }, plan, error);
+    const made = outcomes.flatMap(({ fd }) => (fd === undefined ? [] : [fd]));
+    return startRings(take?.(state) ?? state, { ...context, gone, made }, plan, error);
   });
 }
 
@@ -211,6 +218,7 @@ function handedOver(effect: Effect): Fd[] {
   if (effect.kind === "setMemory") return effect.fds;
   if (effect.kind === "addRegion" || effect.kind === "transferState") return [effect.fd];
   if (effect.kind === "setLog") return effect.log === null ? [] : [effect.log.fd];
+  if (effect.kind === "setInflight") return effect.file === null ? [] : [effect.file.fd];
   return [];
 }
 
@@ -253,14 +261,16 @@ function finish(state: SessionState, context: Context, result: Result): Turn {
   if (orphans.length > 0) effects.push({ kind: "close", fds: orphans });
   const next = { ...state, logged };
   return round(effects, () => {
-    if (result.fault !== undefined) return { done: true, state: next, reply: null, fault: result.fault };
-    return { done: true, state: next, reply: replyTo(context.message, next, result) };
+    if (result.fault !== undefined) {
+      return { done: true, state: next, reply: null, replyFds: [], fault: result.fault };
+    }
+    return { done: true, state: next, reply: replyTo(context, next, result), replyFds: context.made };
   });
 }
 
 /** A request with a reply of its own gets that and never an acknowledgement too. */
-function replyTo(message: WireMessage, state: SessionState, result: Result): Uint8Array | null {
-  if (result.reply !== undefined) return encodeReply(message.request, result.reply(state));
+function replyTo({ message, made }: Context, state: SessionState, result: Result): Uint8Array | null {
+  if (result.reply !== undefined) return encodeReply(message.request, result.reply(state, made));
   const wanted = (message.flags & FLAG_NEED_REPLY) !== 0 && hasBit(state.protocolFeatures, PROTOCOL_F_REPLY_ACK);
   if (!wanted) return null;
   return encodeReply(message.request, { kind: "u64", value: result.error === undefined ? 0n : 1n });

@@ -2,7 +2,7 @@
 
 import { VIRTIO_F_RING_PACKED } from "../../assembly/spec/virtio.js";
 import { hasBit } from "../core/feature-bits.js";
-import type { Fd, MemoryRegion, RingSetup } from "./effects.js";
+import type { Effect, Fd, MemoryRegion, RingSetup } from "./effects.js";
 import { type RingAddresses, resolveRing } from "./regions.js";
 import { baseProblem, sizeProblem, whereToGoOn } from "./ring-base.js";
 
@@ -56,6 +56,8 @@ export interface SessionState {
   /** running: SET_DEVICE_STATE_FD came and CHECK_DEVICE_STATE has not. failed: what the last of them found. */
   readonly transfer: "none" | "running" | "failed";
   /** What has been written to the operator's log. */
+  /** SET_INFLIGHT_FD gave an area that could be used. */
+  readonly inflight: boolean;
   /** Fields of the device's configuration space; null where nobody has said anything. */
   readonly mac: bigint | null;
   readonly mtu: number | null;
@@ -122,6 +124,11 @@ export function readiness(state: SessionState, index: number): Readiness {
   if (!resolved.ok) return { kind: "bad", reason: resolved.reason };
   const { desc, avail, used } = resolved;
   return { kind: "ready", ring: { size, packed, desc, avail, used, nextAvail: whereToGoOn(base, packed) } };
+}
+
+/** The effect by which the inflight area forgets these rings, which are told to the front-end or reset. */
+export function clearedInflight(state: SessionState, indices: readonly number[]): Effect[] {
+  return state.inflight && indices.length > 0 ? [{ kind: "clearInflight", indices }] : [];
 }
 
 /** Whether the rings are packed ones, as far as is known. */

@@ -1,7 +1,7 @@
 // The switch's side of a session for tests: it runs effects against a model of rings, memory and descriptors, and
 // throws at once when the session breaks one of the boundary's rules (src/vhost-user/effects.ts).
 
-import type { Effect, EffectOutcome, Fd, MemoryRegion, RingSetup } from "../../src/vhost-user/effects.js";
+import type { Effect, EffectOutcome, Fd, InflightFile, MemoryRegion, RingSetup } from "../../src/vhost-user/effects.js";
 import {
   decodeReply,
   encodeRequest,
@@ -25,6 +25,8 @@ export interface RunningRing {
 export interface Answer {
   /** The reply's payload as bytes, or null when there was no reply. */
   reply: Uint8Array | null;
+  /** Descriptors that went with it. */
+  replyFds: number;
   fault: string | undefined;
   effects: Effect[];
   logs: string[];
@@ -41,6 +43,9 @@ export class FakeSwitch {
   features: bigint | null = null;
   log: { size: bigint; offset: bigint } | null = null;
   transferring = false;
+  inflight: InflightFile | null = null;
+  /** Queues of which the inflight area was told to forget. */
+  readonly cleared: number[] = [];
   /** Effect kinds that fail, with the reason. */
   readonly failing = new Map<Effect["kind"], string>();
   /** How far each ring gets between start and stop. */
@@ -95,10 +100,13 @@ export class FakeSwitch {
       turn = settle(turn, this.run(turn.effects));
     }
     this.state = deepFreeze(turn.state);
+    const replyFds = turn.replyFds.length;
+    must(replyFds === 0 || turn.reply !== null, "descriptors for a reply that is not made");
+    for (const fd of turn.replyFds) this.#closeFd(fd);
     this.checkBooks();
     const logs = effects.flatMap((e) => (e.kind === "log" ? [e.text] : []));
     const reply = turn.reply === null ? null : checkReply(turn.reply, framed.messages[0]!.request);
-    return { reply, fault: turn.fault, effects, logs };
+    return { reply, replyFds, fault: turn.fault, effects, logs };
   }
 
   /** Play a front-end's script to its end. Descriptors named in it are duplicated, as by sendmsg. */
@@ -229,6 +237,18 @@ export class FakeSwitch {
         break;
       case "sendRarp":
         must(effect.mac > 0n && effect.mac < 1n << 48n && (effect.mac & 1n) === 0n, "sendRarp from no interface");
+        break;
+      case "createInflight":
+        return failed ? { error } : { fd: this.fd() };
+      case "setInflight":
+        must(this.running.size === 0, "setInflight while a ring runs");
+        if (effect.file !== null) this.#closeFd(effect.file.fd);
+        if (!failed) this.inflight = effect.file;
+        break;
+      case "clearInflight":
+        must(this.inflight !== null, "clearInflight without an area");
+        for (const index of effect.indices) must(!this.running.has(index), "clearInflight under a running ring");
+        if (!failed) this.cleared.push(...effect.indices);
         break;
       case "close":
         for (const fd of effect.fds) this.#closeFd(fd);

@@ -73,6 +73,15 @@ const address = fc.oneof(
     })),
   },
 );
+const inflight: fc.Arbitrary<Payload> = fc
+  .record({
+    mmapSize: fc.oneof(fc.constantFrom(0n, 1n << 14n, 1n << 20n), wild64),
+    mmapOffset: fc.oneof(fc.constant(0n), wild64),
+    queues: fc.oneof(fc.constantFrom(1, 2), fc.nat({ max: 0xffff })),
+    queueSize: fc.oneof(fc.constantFrom(100, 256), fc.nat({ max: 0xffff })),
+    padded: fc.boolean(),
+  })
+  .map((area) => ({ kind: "inflight", ...area }));
 const payloadOf: Partial<Record<MessageName, fc.Arbitrary<Payload>>> = {
   SET_FEATURES: features.map(u64),
   SET_PROTOCOL_FEATURES: fc.constantFrom(8n, 0x1a009n, 0x9a00bn, 1n << 60n).map(u64),
@@ -97,6 +106,8 @@ const payloadOf: Partial<Record<MessageName, fc.Arbitrary<Payload>>> = {
   SET_DEVICE_STATE_FD: fc
     .record({ direction: fc.nat({ max: 2 }), phase: fc.nat({ max: 1 }) })
     .map((transfer) => ({ kind: "deviceState", ...transfer })),
+  GET_INFLIGHT_FD: inflight,
+  SET_INFLIGHT_FD: inflight,
   NET_SET_MTU: wild64.map(u64),
   SEND_RARP: wild64.map(u64),
   SET_CONFIG: fc.record({ offset: wild32, flags: fc.constantFrom(0, 1) }).map(({ offset, flags }) => ({
@@ -146,6 +157,9 @@ const said: fc.Arbitrary<Said> = fc.constantFrom(...weighted).chain((name) =>
             "setEnabled",
             "setLog",
             "setLogging",
+            "createInflight",
+            "setInflight",
+            "clearInflight",
             "transferState",
             "finishTransfer",
           ),

@@ -9,7 +9,15 @@ import { bits, hasBit } from "../../core/feature-bits.js";
 import { featureNames, protocolFeatureNames } from "../features.js";
 import { answer, type Handlers, type Plan, refuse } from "../plan.js";
 import { loggingProblem } from "./migration.js";
-import { isPacked, type Ring, ringAt, ringsWhere, type SessionState, withEveryRing } from "../state.js";
+import {
+  clearedInflight,
+  isPacked,
+  type Ring,
+  ringAt,
+  ringsWhere,
+  type SessionState,
+  withEveryRing,
+} from "../state.js";
 
 const LOG_ALL = bits(VHOST_F_LOG_ALL);
 const STATUS_FEATURES_OK = 8;
@@ -74,7 +82,10 @@ function reset(state: SessionState, change: Partial<Ring>): Plan {
   const unset: Partial<Ring> = { started: false, addresses: null, kick: null, base: 0, ...change };
   return {
     stop: ringsWhere(state, (ring) => ring.running),
-    effects: state.features === null ? [] : [{ kind: "setFeatures", features: 0n }],
+    effects: [
+      ...(state.features === null ? [] : [{ kind: "setFeatures" as const, features: 0n }]),
+      ...clearedInflight(state, Object.keys(state.rings).map(Number)),
+    ],
     commit: (s) => ({ ...withEveryRing(s, unset), features: null, featuresRefused: false, status: 0 }),
   };
 }

@@ -3,7 +3,7 @@
 import { type Handlers, type Plan, type Refusal, refuse } from "../plan.js";
 import { type RingAddresses, resolveRing } from "../regions.js";
 import { baseProblem, sizeProblem } from "../ring-base.js";
-import { isPacked, type Ring, ringAt, VRINGS_MAX, withRing } from "../state.js";
+import { clearedInflight, isPacked, type Ring, ringAt, VRINGS_MAX, withRing } from "../state.js";
 
 export const RING_HANDLERS: Handlers = {
   SET_VRING_NUM: (state, { index, num }) => {
@@ -41,6 +41,7 @@ export const RING_HANDLERS: Handlers = {
     if (index >= VRINGS_MAX) return { reply: () => ({ kind: "vringState", index, num: 0 }) };
     return {
       stop: ringAt(state, index).running ? [index] : [],
+      effects: clearedInflight(state, [index]),
       // The addresses are forgotten, for a later start must not use those of a guest that is gone (M28). The call
       // descriptor stays: a stopped ring makes no calls, and not every front-end sends it again.
       commit: (s) =>

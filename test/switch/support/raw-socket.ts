@@ -75,7 +75,7 @@ export class RawSocket {
       }
       if (received === "again") return false;
       if (received.bytes === 0) return true;
-      const { messages, fault } = this.framer.push(buffer.subarray(0, received.bytes));
+      const { messages, fault } = this.framer.push(buffer.subarray(0, received.bytes), received.fds);
       this.replies.push(...messages);
       if (fault) throw new Error(fault.reason);
     }
