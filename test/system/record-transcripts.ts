@@ -1,6 +1,6 @@
 // Makes test/vhost-user/transcripts anew (`npm run transcripts`): real front-ends on a switch that records them. What
 // belongs to this machine and moment alone is left out. `npm test` replays the files to the session of the day.
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
@@ -76,6 +76,28 @@ describeNeeding(["switch", "qemu-10", "guest-tools"], "QEMU 10, while it runs", 
       for (const command of ["stop", "cont"]) await qmp.execute(command);
       await bridge.waitForState("running", [port!.name]);
       await guest.kill();
+    });
+  });
+
+  test("a guest that cannot announce itself is migrated from one port to another", async () => {
+    const names = ["qemu-10-source", "qemu-10-destination"];
+    await record(names, async (bridge, [from, to]) => {
+      const place = { mac, address: "10.0.0.1/24", device: ["guest_announce=off"] };
+      const uri = `unix:${join(scratch, "migration.sock")}`;
+      const source = await startGuest({ qemu: "10", name: "source", ...place, socket: from!.path });
+      await source.booted();
+      const more = ["-incoming", uri];
+      const destination = await startGuest({ qemu: "10", name: "destination", ...place, socket: to!.path, more });
+      const qmp = await source.qmp();
+      await waitFor("the destination to wait for the migration", 30_000, async () => {
+        return existsSync(join(scratch, "migration.sock"));
+      });
+      await qmp.execute("migrate-set-capabilities", { capabilities: [{ capability: "events", state: true }] });
+      await qmp.execute("migrate", { uri });
+      await qmp.event("MIGRATION", { status: "completed" });
+      await bridge.waitForState("running", [to!.name]);
+      await destination.kill();
+      await source.kill();
     });
   });
 
