@@ -1,6 +1,7 @@
 // A transcript as a sequence diagram: the front-end on the left, the back-end on the right, what the switch did beside it.
 
 import { featureNames, protocolFeatureNames } from "../vhost-user/features.js";
+import { messageByNumber } from "../vhost-user/message.js";
 import type {
   EffectLine,
   FdDescription,
@@ -50,17 +51,18 @@ function details(line: MessageLine): string {
   return [message(name, payload, line), ...descriptors].filter((text) => text !== "").join(" ") || bytes(hex);
 }
 
-function message(name: string, payload: Json | undefined, { from, hex }: MessageLine): string {
+function message(name: string, payload: Json | undefined, { from, request, hex }: MessageLine): string {
   if (payload === undefined) return bytes(hex);
   // Bits without a meaning are of interest only where somebody sets them.
   const { value, reserved, ...others } = payload as { [key: string]: Json };
   const fields = reserved === undefined || reserved === "0x0" ? others : { ...others, reserved };
   if (value === undefined) return words(name.endsWith("VRING_BASE") ? { ...fields, num: hex32(fields.num) } : fields);
   const set = BigInt(value as string);
+  const acknowledges = from === "back-end" && messageByNumber(request)?.reply === "ack";
+  if (acknowledges) return `${value} (${set === 0n ? "done" : "failed"})`;
   if (FEATURE_REQUESTS.has(name)) return `${value} ${short(featureNames(set))}`;
   if (PROTOCOL_FEATURE_REQUESTS.has(name)) return `${value} ${short(protocolFeatureNames(set))}`;
-  const acknowledges = from === "back-end" && !name.startsWith("GET_");
-  return acknowledges ? `${value} (${set === 0n ? "done" : "failed"})` : `${value}`;
+  return `${value}`;
 }
 
 /** The base of a packed ring is of two halves, each with a wrap counter on top. */

@@ -86,6 +86,8 @@ describeNeeding(["switch", "qemu-10", "guest-tools"], "QEMU 10, while it runs", 
       const uri = `unix:${join(scratch, "migration.sock")}`;
       const source = await startGuest({ qemu: "10", name: "source", ...place, socket: from!.path });
       await source.booted();
+      // So that the rings are somewhere else than at their beginning.
+      await source.must("ping -c 3 -W 1 10.0.0.2; true");
       const more = ["-incoming", uri];
       const destination = await startGuest({ qemu: "10", name: "destination", ...place, socket: to!.path, more });
       const qmp = await source.qmp();

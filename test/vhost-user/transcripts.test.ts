@@ -31,6 +31,8 @@ describe.each(names)("%s", (name) => {
 test.each([
   ["qemu-", "RESET_DEVICE"],
   ["qemu-", "ADD_MEM_REG"],
+  ["qemu-10-source", "SET_LOG_BASE"],
+  ["qemu-10-destination", "SEND_RARP"],
   ["ipxe-", "SET_STATUS"],
   ["dpdk-", "SET_MEM_TABLE"],
 ])("a transcript of %s* has a %s", (prefix, request) => {
