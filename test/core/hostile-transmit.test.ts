@@ -256,7 +256,7 @@ describe.each(VARIANTS)("refused chains, $target build, $form ring", ({ target, 
     expect(scene.hostile.drops(1)).toEqual({ DROP_TX_ADDRESS: 1 });
   });
 
-  test("refused chains between good ones of one burst: each is given back, the good ones arrive", async () => {
+  test("M6: refused chains between good ones of one burst: each is given back, the good ones arrive", async () => {
     const scene = await HostileScene.create(target, FEATURES | ring);
     const { at, hostile } = scene;
     const good = frame(2, 1, 64);

@@ -82,7 +82,7 @@ describeNeeding(["switch", "testpmd"], "DPDK virtio-user, every path of its driv
   describe.each(paths.map((path, index) => [path.what, path, index] as const))("%s", (what, path, index) => {
     const { options, rx, tx } = path;
     const impossible = what.startsWith("packed, vectorized") && !hasAvx512;
-    test.skipIf(impossible)("288 frames arrive as they were sent, and go on after a restart", async () => {
+    test.skipIf(impossible)("F18, F23: 288 frames arrive as they were sent, and go on after a restart", async () => {
       const output = join(scratch, `${what.replaceAll(/\W+/g, "-")}.pcap`);
       const ports = ["left", "right"].map((name) => socketPort(`${name}${index}`));
       const names = ports.map(({ name }) => name);
