@@ -4,10 +4,12 @@
 // All are written by the host before `startReceive` or `startTransmit`, and by the driver afterwards, which one thread
 // at a time may call: the host then only reads counters.
 
-export const DRIVER_ABI_VERSION: u32 = 3;
+export const DRIVER_ABI_VERSION: u32 = 4;
 
 /** Bytes of our own header at the start of every frame (frame.ts); no frame is shorter. */
 export const FRAME_MIN: u32 = 32;
+/** Ethernet, IPv4 and TCP headers of a frame that is to be segmented (segmented.ts). */
+export const SEGMENTED_HEADERS: u32 = 54;
 /** Bytes that must follow a transmit buffer's longest frame: the payload is written in whole vectors. */
 export const FRAME_SLACK: u32 = 16;
 /** Used buffers that `receive` looks at in one pass. */
@@ -72,7 +74,9 @@ export class DriverQueue {
   stampStep: u32 = 0;
   /** Negotiated VIRTIO_F_RING_PACKED: 0 or 1. */
   packed: u32 = 0;
-  pad1: u64 = 0;
+  /** TCP payload of a segment where segmentation offload was negotiated for both directions (segmented.ts), else 0. */
+  segmentSize: u32 = 0;
+  pad1: u32 = 0;
 
   // driver
   /**

@@ -23,8 +23,16 @@ function checkWord(flow: u32, sequence: u32, length: u32, stamp: u32): u32 {
  * @inline
  */
 export function writeFrame(at: usize, flow: Flow, sequence: u32, length: u32, stamp: u32, payload: u32): void {
-  const check = checkWord(flow.number, sequence, length, stamp);
   v128.store(at, v128.load(changetype<usize>(flow)));
+  writeBody(at, flow, sequence, length, stamp, payload);
+}
+
+/**
+ * All of a frame but its first 16 bytes.
+ * @inline
+ */
+export function writeBody(at: usize, flow: Flow, sequence: u32, length: u32, stamp: u32, payload: u32): void {
+  const check = checkWord(flow.number, sequence, length, stamp);
   store<u64>(at, ((<u64>length) << 32) | sequence, 16);
   store<u64>(at, ((<u64>check) << 32) | stamp, 24);
   if (payload) writePayload(at + FRAME_MIN, at + length, check);

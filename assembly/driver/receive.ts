@@ -16,6 +16,7 @@ import {
 import { flowOf, isWhole } from "./frame";
 import { writeDescriptor } from "./packed";
 import { advanceUsed, cursorAt, elementAt, fail, offer, publish, takeBack, usedAt, usedCount, usedRing } from "./ring";
+import { BODY, isSegmentedWhole, SEGMENTED_MIN, segmentedFlowOf } from "./segmented";
 import { arrived } from "./sequence";
 import { writeAvail } from "./split";
 
@@ -169,7 +170,10 @@ function takeFrame(queue: DriverQueue, ahead: u32, most: u32, verify: u32, now: 
   return buffers;
 }
 
-/** A frame in several buffers, the first at `first` with `length` bytes: put together in the scratch space. */
+/**
+ * A frame in several buffers, the first at `first` with `length` bytes: put together in the scratch space, unless all
+ * that will be looked at stands in the first.
+ */
 function merge(
   queue: DriverQueue,
   ahead: u32,
@@ -181,10 +185,11 @@ function merge(
   packed: bool,
 ): void {
   const room = queue.scratchBytes - FRAME_SLACK;
-  const scratch: usize = queue.scratch;
+  const apart = verify != VERIFY_PAYLOAD && length >= queue.headerSize + SEGMENTED_MIN;
+  const scratch: usize = apart ? first : queue.scratch;
   let good = length >= queue.headerSize && length <= queue.bufferBytes && length <= room;
   let total = good ? length : 0;
-  copy(scratch, first, total);
+  if (!apart) copy(scratch, first, total);
   for (let i: u32 = 1; i < buffers; ++i) {
     const element = usedAt(queue, ahead + i, packed);
     const piece = <u32>(element >> 32);
@@ -192,7 +197,7 @@ function merge(
     if (!takeBack(queue, number)) return;
     good = good && piece <= queue.bufferBytes && piece <= room - total;
     if (good) {
-      copy(scratch + total, queue.buffers + number * queue.bufferBytes, piece);
+      if (!apart) copy(scratch + total, queue.buffers + number * queue.bufferBytes, piece);
       total += piece;
     }
     offer(queue, ahead + i, number, queue.bufferBytes, packed);
@@ -208,7 +213,10 @@ function merge(
 function check(queue: DriverQueue, at: usize, length: u32, verify: u32, now: u32): void {
   queue.bytes += length;
   if (verify == VERIFY_NOTHING) return;
-  const pointer = length >= FRAME_MIN ? flowOf(queue, at) : 0;
+  let pointer = length >= FRAME_MIN ? flowOf(queue, at) : 0;
+  const segmentSize = queue.segmentSize;
+  const segmented = pointer == 0 && segmentSize != 0 && length >= SEGMENTED_MIN;
+  if (segmented) pointer = segmentedFlowOf(queue, at);
   if (pointer == 0) {
     queue.foreign += 1;
     return;
@@ -218,11 +226,15 @@ function check(queue: DriverQueue, at: usize, length: u32, verify: u32, now: u32
     queue.foreign += 1;
     return;
   }
-  const different = v128.any_true(v128.xor(v128.load(at), v128.load(pointer)));
-  if (different || !isWhole(at, flow, length, verify == VERIFY_PAYLOAD)) {
+  const payload = verify == VERIFY_PAYLOAD;
+  let whole = false;
+  if (segmented) whole = isSegmentedWhole(at - queue.headerSize, at, flow, length, payload, segmentSize);
+  else if (!v128.any_true(v128.xor(v128.load(at), v128.load(pointer)))) whole = isWhole(at, flow, length, payload);
+  if (!whole) {
     queue.corrupt += 1;
     return;
   }
+  if (segmented) at += BODY;
   arrived(queue, flow, load<u32>(at, 16));
   const latency: usize = queue.latency;
   if (latency != 0) {

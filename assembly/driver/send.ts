@@ -1,7 +1,8 @@
 // Filling a transmitq: take sent buffers back, write a burst of frames into them, publish once.
 
-import { DriverQueue, FAULT_USED_ID, Flow, FLOW_BYTES, FRAME_MIN, FRAME_SLACK } from "./abi";
+import { DriverQueue, FAULT_USED_ID, Flow, FLOW_BYTES, FRAME_MIN, FRAME_SLACK, SEGMENTED_HEADERS } from "./abi";
 import { writeFrame } from "./frame";
+import { writeSegmented } from "./segmented";
 import { advance, isUsed, slotOf, usedDescriptor } from "./packed";
 import { advanceUsed, fail, offer, outstanding, publish, takeBack, usedAt, usedCount } from "./ring";
 
@@ -92,6 +93,9 @@ function sendFrames(queue: DriverQueue, count: u32, stamp: u32, packed: bool): u
   const sizes = queue.sizes;
   const sizeCount = queue.sizeCount;
   const payload = queue.payload;
+  const segmentSize = queue.segmentSize;
+  // Up to here a frame is sent as it is.
+  const unsegmented: u32 = segmentSize == 0 ? u32.MAX_VALUE : SEGMENTED_HEADERS + segmentSize;
   const stampStep = <u64>queue.stampStep;
   let taken = queue.freeTaken;
   let flowIndex = queue.flow;
@@ -107,9 +111,15 @@ function sendFrames(queue: DriverQueue, count: u32, stamp: u32, packed: bool): u
     if (++sizeIndex == sizeCount) sizeIndex = 0;
     const sequence = flow.nextSend;
     flow.nextSend = sequence + 1;
-    // The virtio_net header in front was zeroed at the start and nobody has written to it since.
     const due = stamp + <u32>((stampStep * i) >> 8);
-    writeFrame(buffers + number * stride + header, flow, sequence, length, due, payload);
+    const at: usize = buffers + number * stride;
+    if (length > unsegmented) {
+      writeSegmented(at, at + header, flow, sequence, length, due, payload, segmentSize);
+    } else {
+      // The virtio_net header in front was zeroed at the start; only frames to be segmented write to it.
+      if (segmentSize != 0) memory.fill(at, 0, header);
+      writeFrame(at + header, flow, sequence, length, due, payload);
+    }
     if (!packed) {
       const entry: usize = desc + (number << 4) + 8;
       if (load<u32>(entry) != length + header) store<u32>(entry, length + header);

@@ -139,7 +139,16 @@ class BenchRun {
   /** Guests whose queues fit the setting; those of the setting before when they do. */
   private async attach({ frame, flows, ports }: Setting): Promise<void> {
     const { queues, queueSize, ring, hugePages, cpus, nice } = this.options;
-    const shape = { ports, pairs: queues, queueSize, ring, frameBytes: bufferFrame(frame), flows, hugePages };
+    const shape = {
+      ports,
+      pairs: queues,
+      queueSize,
+      ring,
+      frameBytes: bufferFrame(frame),
+      segmentation: frame === "tso",
+      flows,
+      hugePages,
+    };
     if (JSON.stringify(shape) === this.shape) return;
     await this.detach();
     const stage = this.stage!;

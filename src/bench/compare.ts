@@ -1,5 +1,6 @@
 // Two results side by side: what changed, and whether the change is more than noise. Pure.
 
+import { frameName } from "./report/words.js";
 import type { BenchResult, LatencyPoint, Spread, ThroughputPoint } from "./result.js";
 
 /** A single figure without a spread has changed when it did by more than this share. */
@@ -78,7 +79,7 @@ function figures(result: BenchResult): Map<string, Figure> {
 
 function nameOf(point: ThroughputPoint | LatencyPoint, method: string): string {
   const { backEnd, frame, direction, flows = 1, ports = 2, cacheClass } = point;
-  const parts = [backEnd, `${frame === "imix" ? "IMIX" : `${frame} B`}${direction ? ` ${direction}` : ""}`];
+  const parts = [backEnd, `${frameName(frame)}${direction ? ` ${direction}` : ""}`];
   if (flows > 1) parts.push(`${flows} flows`);
   if (ports > 2) parts.push(`${ports} ports`);
   return [...parts, method, cacheClass].join(", ");

@@ -1,13 +1,13 @@
 // What a benchmark run is asked to do, checked.
 
-import { frameSizes } from "../guest/traffic.js";
+import { type FrameSize, frameSizes, TSO_FRAME } from "../guest/traffic.js";
+import { frameName } from "./report/words.js";
 import type { BackEndSpec } from "./back-end.js";
 import type { Direction } from "./result.js";
 
 export const METHODS = ["mrr", "ndr", "pdr", "loss", "latency"] as const;
 export type Method = (typeof METHODS)[number];
 export const DIRECTIONS = ["one-way", "both-ways"] as const;
-export type FrameSize = number | "imix";
 export const RING_FORMS = ["split", "packed"] as const;
 export type RingForm = (typeof RING_FORMS)[number];
 
@@ -75,6 +75,7 @@ const STANDARD_FRAME = 1518;
 
 /** The frame that the guests' buffers have to hold for frames of this size. */
 export function bufferFrame(frame: FrameSize): number {
+  if (frame === "tso") return TSO_FRAME;
   return frame === "imix" ? STANDARD_FRAME : Math.max(STANDARD_FRAME, frame);
 }
 
@@ -86,7 +87,7 @@ export function bitsPerFrame(frame: FrameSize): number {
 
 /** Words for a setting, such as "64 B one-way, 1000 flows". */
 export function describeSetting({ frame, direction, flows, ports }: Setting): string {
-  const size = frame === "imix" ? "IMIX" : `${frame} B`;
+  const size = frameName(frame);
   const more = [flows > 1 ? `${flows} flows` : "", ports > 2 ? `${ports} ports` : ""].filter((text) => text !== "");
   return [`${size} ${direction}`, ...more].join(", ");
 }
@@ -105,6 +106,9 @@ export function checkOptions(options: BenchOptions): void {
     if (spec.kind === "sockets" && spec.sockets.length < most) {
       throw new Error(`--ports ${most}: ${spec.name} was given ${spec.sockets.length} sockets: name ${most}`);
     }
+  }
+  if (options.sizes.includes("tso") && backEnds.some(({ kind }) => kind === "null")) {
+    throw new Error("tso: the null back-end does not carry frames in several buffers");
   }
   const flow = flows.find((count) => count > FLOWS_MAX);
   if (flow !== undefined) throw new Error(`--flows ${flow}: at most ${FLOWS_MAX}`);

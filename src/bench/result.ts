@@ -2,6 +2,8 @@
 // `ringbridge bench compare` reads. Plain data. Rates are frames per second, sizes bytes of an Ethernet frame without
 // its check sequence, times microseconds, unless the name says otherwise.
 
+import type { FrameSize } from "../guest/traffic.js";
+
 /** Cores that the generator and the back-end ran on during a window, by the cache-line round trip between them. */
 export type CacheClass = "same-core" | "shared-cache" | "far";
 
@@ -40,7 +42,7 @@ export type Direction = "one-way" | "both-ways";
 export interface ThroughputPoint {
   backEnd: string;
   /** Frame size in bytes, or a mix. */
-  frame: number | "imix";
+  frame: FrameSize;
   direction: Direction;
   /** Streams in each direction, each between two MAC addresses of its own; ports of the back-end in use. */
   flows: number;
@@ -61,7 +63,7 @@ export interface ThroughputPoint {
 /** Loss at an offered rate. */
 export interface LossPoint {
   backEnd: string;
-  frame: number | "imix";
+  frame: FrameSize;
   cacheClass: CacheClass;
   direction?: Direction;
   flows?: number;
@@ -76,7 +78,7 @@ export interface LossPoint {
 
 export interface LatencyPoint {
   backEnd: string;
-  frame: number | "imix";
+  frame: FrameSize;
   cacheClass: CacheClass;
   /** "in-flight-1": one frame at a time; else the share of the PDR that was offered, open-loop. */
   load: "in-flight-1" | 0.1 | 0.5 | 0.9;
@@ -95,7 +97,7 @@ export interface LatencyPoint {
 export interface RatioPoint {
   backEnd: string;
   reference: string;
-  frame: number | "imix";
+  frame: FrameSize;
   direction: Direction;
   flows: number;
   ports: number;

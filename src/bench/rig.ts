@@ -13,7 +13,13 @@ import { Views } from "../core/views.js";
 import { loadModule } from "../core/wasm-files.js";
 import { bufferBytesFor, type DriverExports, type DriverQueue, FlowTable, instantiateDriver } from "../guest/driver.js";
 import { FrontEnd } from "../guest/front-end.js";
-import { createGuestQueues, queuesControlBytes, queuesRamBytes, type QueueShape } from "../guest/guest-queues.js";
+import {
+  createGuestQueues,
+  queuesControlBytes,
+  queuesRamBytes,
+  type QueueShape,
+  SEGMENTATION_FEATURES,
+} from "../guest/guest-queues.js";
 import { LOAD_FEATURES } from "../guest/load-guest.js";
 import { guestRamBytes } from "../guest/ram.js";
 import { guestMac, type TrafficFlow } from "../guest/traffic.js";
@@ -23,6 +29,8 @@ import type { RingForm } from "./options.js";
 const CONTROL_START = 4096;
 const PAGE = 65536;
 const PAGES_MIN = 16;
+/** What Linux gives for a receive buffer where long frames come, with merged buffers. */
+const RECEIVE_PAGE = 4096;
 /** For a back-end to answer; and, where it is the one that connects, to come. */
 const ANSWER_MS = 5_000;
 const COME_MS = 20_000;
@@ -37,6 +45,8 @@ export interface RigShape {
   ring: RingForm;
   /** Longest frame. */
   frameBytes: number;
+  /** Frames longer than a segment are TCP for segmentation offload, received over merged pages as by Linux. */
+  segmentation: boolean;
   /** Streams in each direction, over all ports. */
   flows: number;
   hugePages: boolean;
@@ -106,8 +116,10 @@ export class Rig {
   ) {
     const { ports, pairs, queueSize, hugePages } = shape;
     const bufferBytes = bufferBytesFor(shape.frameBytes, VIRTIO_NET_HDR_SIZE);
-    this.queueShape = { pairs, queueSize, txBufferBytes: bufferBytes, rxBufferBytes: bufferBytes };
-    this.features = shape.ring === "packed" ? LOAD_FEATURES | bits(VIRTIO_F_RING_PACKED) : LOAD_FEATURES;
+    const rxBufferBytes = shape.segmentation ? RECEIVE_PAGE : bufferBytes;
+    this.queueShape = { pairs, queueSize, txBufferBytes: bufferBytes, rxBufferBytes };
+    const packed = shape.ring === "packed" ? bits(VIRTIO_F_RING_PACKED) : 0n;
+    this.features = LOAD_FEATURES | packed | (shape.segmentation ? SEGMENTATION_FEATURES : 0n);
     this.ram = { bytes: queuesRamBytes(this.queueShape), hugePages };
     const flows = ports * flowsOfGuest(shape);
     const guests = targets * ports;
@@ -155,6 +167,9 @@ export class Rig {
       const features = role === "none" ? this.features : (await frontEnd.connect()).features;
       if (shape.ring === "packed" && !hasBit(features, VIRTIO_F_RING_PACKED)) {
         throw new Error(`the back-end at ${sockets[port]} offers no packed rings`);
+      }
+      if (shape.segmentation && (features & SEGMENTATION_FEATURES) !== SEGMENTATION_FEATURES) {
+        throw new Error(`the back-end at ${sockets[port]} offers no segmentation offload both ways`);
       }
       const own = { first: port * count, count };
       const { driver, views, control, queueShape } = this;

@@ -11,7 +11,6 @@ import {
   FLOWS_MAX,
   FRAME_SIZE_MAX,
   FRAME_SIZE_MIN,
-  type FrameSize,
   METHODS,
   PORTS_MAX,
   RING_FORMS,
@@ -20,6 +19,7 @@ import {
 import { reportHtml } from "../bench/report/html.js";
 import { reportText } from "../bench/report/table.js";
 import type { BenchResult, Direction } from "../bench/result.js";
+import type { FrameSize } from "../guest/traffic.js";
 import { allowedCpus } from "../sys/affinity.js";
 import { type Io, UsageError } from "./io.js";
 
@@ -141,7 +141,7 @@ function whole(text: string, least: number, most: number): number {
 }
 
 function frameSize(text: string): FrameSize {
-  return text === "imix" ? text : whole(text, FRAME_SIZE_MIN, FRAME_SIZE_MAX);
+  return text === "imix" || text === "tso" ? text : whole(text, FRAME_SIZE_MIN, FRAME_SIZE_MAX);
 }
 
 function evenPorts(text: string): number {

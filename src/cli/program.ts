@@ -177,7 +177,10 @@ function createProgram(io: Io, perform: Perform): Command {
     .command("bench")
     .description("measure ringbridge, or any vhost-user back-ends side by side")
     .option("--backend <backend>", "ringbridge, null, or NAME=/a.sock,/b.sock[:connect|:listen][@PID]", collect)
-    .option("--sizes <list>", "frame sizes in bytes, also imix (default: 64,256,512,1024,1518)")
+    .option(
+      "--sizes <list>",
+      "frame sizes in bytes, also imix, and tso for 64 KiB with segmentation offload (default: 64,256,512,1024,1518)",
+    )
     .option("--directions <list>", "one-way, both-ways (default: one-way)")
     .option("--flows <list>", "streams in each direction, each with addresses of its own (default: 1)")
     .option("--ports <list>", "ports of the back-end in use, in pairs (default: 2)")

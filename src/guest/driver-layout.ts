@@ -1,6 +1,6 @@
 // GENERATED from assembly/driver/abi.ts by tools/layout-transform.mjs at every build. Do not edit.
 
-export const DRIVER_ABI_VERSION = 3;
+export const DRIVER_ABI_VERSION = 4;
 export const FAULT_USED_ID = 2;
 export const FAULT_USED_INDEX = 1;
 export const FLOW_BYTES = 192;
@@ -9,6 +9,7 @@ export const FRAME_MIN = 32;
 export const FRAME_SLACK = 16;
 export const LATENCY_BUCKETS = 896;
 export const RECEIVE_BURST = 64;
+export const SEGMENTED_HEADERS = 54;
 export const VERIFY_NOTHING = 0;
 export const VERIFY_PAYLOAD = 2;
 export const VERIFY_SEQUENCE = 1;
@@ -39,6 +40,7 @@ export const DriverQueue = {
     latency: { offset: 84, type: "u32" },
     stampStep: { offset: 88, type: "u32" },
     packed: { offset: 92, type: "u32" },
+    segmentSize: { offset: 96, type: "u32" },
     nextAvail: { offset: 104, type: "u32" },
     nextUsed: { offset: 108, type: "u32" },
     freeTaken: { offset: 112, type: "u32" },

@@ -7,7 +7,7 @@ import { PACKED_WRAP, packedAfter } from "../core/packed-ring.js";
 import type { RangeAllocator } from "../core/ranges.js";
 import { Struct, type Views } from "../core/views.js";
 import * as layout from "./driver-layout.js";
-import { type FrameSizes, macOctets, type TrafficFlow } from "./traffic.js";
+import { type FrameSizes, macOctets, SEGMENT_SIZE, type TrafficFlow } from "./traffic.js";
 
 /** The functions of assembly/driver/index.ts. Pointers and results are u32. */
 export interface DriverExports {
@@ -56,6 +56,8 @@ export interface DriverFeatures {
   eventIdx: boolean;
   inOrder: boolean;
   packed: boolean;
+  /** Frames longer than a segment are sent as TCP to be segmented, and arrive so (SEGMENTATION_FEATURES). */
+  segmentation: boolean;
 }
 
 /** All that a queue has counted since it was made; frames and bytes without virtio_net header. */
@@ -167,6 +169,7 @@ export class DriverQueue {
     this.struct.set("eventIdx", Number(features.eventIdx));
     this.struct.set("inOrder", Number(features.inOrder));
     this.struct.set("packed", Number(features.packed));
+    this.struct.set("segmentSize", features.segmentation ? SEGMENT_SIZE : 0);
     this.struct.set("free", allocate(views, control, size * 2));
     this.struct.set("held", allocate(views, control, size));
     this.struct.set("latency", this.latency);

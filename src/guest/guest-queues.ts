@@ -5,9 +5,13 @@ import {
   VIRTIO_F_EVENT_IDX,
   VIRTIO_F_IN_ORDER,
   VIRTIO_F_RING_PACKED,
+  VIRTIO_NET_F_CSUM,
+  VIRTIO_NET_F_GUEST_CSUM,
+  VIRTIO_NET_F_GUEST_TSO4,
+  VIRTIO_NET_F_HOST_TSO4,
   VIRTIO_NET_F_MRG_RXBUF,
 } from "../../assembly/spec/virtio.js";
-import { hasBit, headerSize } from "../core/feature-bits.js";
+import { bits, hasBit, headerSize } from "../core/feature-bits.js";
 import type { RangeAllocator } from "../core/ranges.js";
 import { splitRingBytes } from "../core/split-ring.js";
 import type { Views } from "../core/views.js";
@@ -16,6 +20,14 @@ import { FLOW_BYTES } from "./driver-layout.js";
 import type { FrontEnd, GuestRing } from "./front-end.js";
 
 const CACHE_LINE = 64;
+
+/** All of these together let a guest send and receive TCP over IPv4 that is not cut yet. */
+export const SEGMENTATION_FEATURES: bigint = bits(
+  VIRTIO_NET_F_CSUM,
+  VIRTIO_NET_F_GUEST_CSUM,
+  VIRTIO_NET_F_HOST_TSO4,
+  VIRTIO_NET_F_GUEST_TSO4,
+);
 /** Room for the driver's own structs, beside its flows and what grows with the ring. */
 const CONTROL_BYTES_PER_PAIR = 256 * 1024;
 
@@ -72,6 +84,7 @@ export function createGuestQueues(options: GuestQueuesOptions): GuestQueues {
     eventIdx: hasBit(features, VIRTIO_F_EVENT_IDX),
     inOrder: hasBit(features, VIRTIO_F_IN_ORDER),
     packed: hasBit(features, VIRTIO_F_RING_PACKED),
+    segmentation: (features & SEGMENTATION_FEATURES) === SEGMENTATION_FEATURES,
   };
   const create = (ring: GuestRing, bufferBytes: number, region: number) => {
     const buffers = ram.allocate(buffersBytes(ring.size, bufferBytes), CACHE_LINE, region);

@@ -1,5 +1,7 @@
 // What simulated guests send to each other: the flows, and the lengths of their frames.
 
+import { SEGMENTED_HEADERS } from "./driver-layout.js";
+
 /** A stream of frames from one address to another. Its place in the list of all flows is its number. */
 export interface TrafficFlow {
   /** MAC addresses, as "02:00:00:00:00:01". */
@@ -20,8 +22,17 @@ export const IMIX: FrameSizes = [
   ...[IMIX_LARGE, IMIX_SMALL, IMIX_MIDDLE, IMIX_SMALL, IMIX_MIDDLE, IMIX_SMALL],
 ];
 
+/** TCP payload of a segment, as with an MTU of 1500 and time stamps. */
+export const SEGMENT_SIZE = 1448;
+/** What a sender with segmentation offload hands over at once: 45 segments behind one set of headers, almost 64 KiB. */
+export const TSO_FRAME = SEGMENTED_HEADERS + 45 * SEGMENT_SIZE;
+
+/** A frame size of the command line: bytes, or a word for more than one size or more than a size. */
+export type FrameSize = number | "imix" | "tso";
+
 /** The lengths that a word or number of the command line stands for. */
-export function frameSizes(size: number | "imix"): FrameSizes {
+export function frameSizes(size: FrameSize): FrameSizes {
+  if (size === "tso") return [TSO_FRAME];
   return size === "imix" ? IMIX : [size];
 }
 

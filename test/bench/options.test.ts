@@ -47,6 +47,8 @@ test("words and bits of a setting", () => {
     "IMIX both-ways, 1000 flows, 4 ports",
   );
   expect(bitsPerFrame(64)).toBe(512);
+  expect(describeSetting({ frame: "tso", direction: "one-way", flows: 1, ports: 2 })).toBe("TSO one-way");
+  expect(bitsPerFrame("tso")).toBe((54 + 45 * 1448) * 8);
   expect(bitsPerFrame("imix")).toBeCloseTo(((7 * 64 + 4 * 570 + 1518) / 12) * 8);
 });
 
@@ -87,6 +89,7 @@ describeLinux("options", () => {
     [["--flows", "40000"], "from 1 to 32767"],
     [["--queue-size", "100"], "a split ring has a power of two of entries"],
     [["--queue-size", "15", "--ring", "packed"], "16 to 32768"],
+    [["--sizes", "tso", "--self-test"], "the null back-end does not carry frames in several buffers"],
     [["--ring", "round"], '"round" is none of split, packed'],
     [["--cpus", "0"], "two different CPUs are needed"],
     [["--cpus", "0,9999"], "no whole number from 0 to 1023"],

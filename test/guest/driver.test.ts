@@ -6,7 +6,7 @@ import { describe, expect, test } from "vitest";
 import { loadModule } from "../../src/core/wasm-files.js";
 import { bufferBytesFor, type DriverCounters, instantiateDriver, latencyQuantile } from "../../src/guest/driver.js";
 import { FLOW_WINDOW, FRAME_MIN } from "../../src/guest/driver-layout.js";
-import { frameSizes, IMIX } from "../../src/guest/traffic.js";
+import { frameSizes, IMIX, TSO_FRAME } from "../../src/guest/traffic.js";
 import { TARGETS } from "../core/support/test-switch.js";
 import { sectionIds } from "../core/support/wasm-sections.js";
 import { type DriverGuest, FEATURES, pair } from "./support/driver-guest.js";
@@ -128,6 +128,69 @@ describe.each(TARGETS)("load driver, %s build", (target) => {
     sw.settle();
     b.rx.receive(64);
     expect(b.rx.counters().corrupt).toBe(1);
+  });
+
+  describe.each([
+    ["split", FEATURES.segmentation],
+    ["packed", FEATURES.packedSegmentation],
+  ])("segmentation offload, %s", (_, features) => {
+    const shape = { target, features, size: 64, frameBytes: TSO_FRAME };
+
+    test("long frames are TCP over IPv4 with right headers, short ones are as ever", async () => {
+      const { sw, a } = await pair(shape);
+      a.tx.setTraffic([TSO_FRAME, 100, 3000], true);
+      a.tx.send(6);
+      const { bytes } = sw.bridge.views;
+      for (const [i, length] of [TSO_FRAME, 100, 3000, TSO_FRAME, 100, 3000].entries()) {
+        const at = a.tx.place.buffers + i * a.tx.place.bufferBytes;
+        const header = Buffer.from(bytes.slice(at, at + 12));
+        const frame = Buffer.from(bytes.slice(at + 12, at + 12 + length));
+        if (length === 100) {
+          expect(header).toEqual(Buffer.alloc(12));
+          continue;
+        }
+        expect([header[0], header[1], header.readUInt16LE(2), header.readUInt16LE(4)]).toEqual([1, 1, 54, 1448]);
+        expect([header.readUInt16LE(6), header.readUInt16LE(8)]).toEqual([34, 16]);
+        expect(frame.subarray(0, 14).toString("hex")).toBe("0200000100000200000000000800");
+        expect(frame.readUInt16BE(16)).toBe(length - 14);
+        expect([frame[14], frame[23], frame[46]]).toEqual([0x45, 6, 0x50]);
+        expect(onesSum(frame.subarray(14, 34))).toBe(0xffff);
+        const pseudo = Buffer.concat([frame.subarray(26, 34), Buffer.from([0, 6, 0, 0])]);
+        pseudo.writeUInt16BE(length - 34, 10);
+        expect(frame.readUInt16BE(50)).toBe(onesSum(pseudo));
+      }
+    });
+
+    test("they arrive whole over merged buffers, and every changed byte is noticed", async () => {
+      const { sw, a, b } = await pair({ ...shape, rxBufferBytes: 4096 });
+      a.tx.setTraffic([TSO_FRAME, 64, 1600, 1502, 1503], true);
+      expect(transfer(a, b, 60, 2)).toBe(60);
+      expect(faults(b.rx.counters())).toEqual(CLEAN);
+      const { bytes } = sw.bridge.views;
+      a.tx.setTraffic([1503], true);
+      // The last two bytes of the virtio_net header say in how many buffers the frame is.
+      const places = Array.from({ length: 1503 + 10 }, (_, i) => (i < 10 ? i : i + 2));
+      for (const [i, place] of places.entries()) {
+        a.tx.send(1);
+        sw.settle();
+        bytes[nextReceived(b) + place]! ^= 0x04;
+        b.rx.receive(1);
+        const { corrupt, foreign } = b.rx.counters();
+        expect([place, corrupt + foreign]).toEqual([place, i + 1]);
+      }
+    });
+
+    test("where the payload is not looked at, frames are not put together, and counted all the same", async () => {
+      const { sw, a, b } = await pair({ ...shape, rxBufferBytes: 4096 });
+      a.tx.setTraffic([TSO_FRAME], false);
+      for (let i = 0; i < 20; i++) {
+        a.tx.send(3, 1);
+        sw.settle();
+        expect(b.rx.receive(64, "sequence", 9) >>> 1).toBe(3);
+      }
+      expect(b.rx.counters()).toEqual({ ...CLEAN, frames: 60, bytes: 60 * TSO_FRAME });
+      expect(latencyQuantile(b.rx.latencies(), 1)).toBe(8);
+    });
   });
 
   test("a burst is limited by the ring and by what the device has given back", async () => {
@@ -430,6 +493,14 @@ test("IMIX has the sizes and shares of simple IMIX", () => {
   expect(frameSizes("imix")).toBe(IMIX);
   expect(frameSizes(128)).toEqual([128]);
 });
+
+/** The ones' complement sum of 16-bit numbers in network order: 0xffff over a header with its checksum. */
+function onesSum(bytes: Buffer): number {
+  let sum = 0;
+  for (let i = 0; i < bytes.length; i += 2) sum += bytes.readUInt16BE(i);
+  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
+  return sum;
+}
 
 /** Offset of the received buffer that the driver will look at next, or `ahead` after that one. */
 function nextReceived(guest: DriverGuest, ahead = 0): number {

@@ -1,5 +1,6 @@
 // Which pictures a benchmark's result makes: a chart and the table of its figures for each.
 
+import type { FrameSize } from "../../guest/traffic.js";
 import type { BenchResult, CacheClass, LatencyPoint, ThroughputPoint } from "../result.js";
 import { groupBy as groupsByKey } from "../statistics.js";
 import type { Axis, Chart, ChartPoint, Series } from "./chart.js";
@@ -57,18 +58,18 @@ function seriesOf<T extends { backEnd: string }>(items: readonly T[], style: Sty
 }
 
 /** Groups of which several frame sizes were measured: the others say nothing over frame size, unless they are all. */
-function overFrames<T extends { frame: number | "imix" }>(groups: T[][]): T[][] {
+function overFrames<T extends { frame: FrameSize }>(groups: T[][]): T[][] {
   const wide = groups.filter((group) => new Set(group.map(({ frame }) => frame)).size > 1);
   return wide.length > 0 ? wide : groups;
 }
 
 /** An axis with a place for each frame size among `items`. */
-function frameAxis(items: readonly { frame: number | "imix" }[]) {
+function frameAxis(items: readonly { frame: FrameSize }[]) {
   const frames = [...new Set(items.map(({ frame }) => frame))].sort(words.byFrame);
-  const ticks = frames.map((frame) => (frame === "imix" ? "IMIX" : String(frame)));
+  const ticks = frames.map((frame) => (typeof frame === "string" ? words.frameName(frame) : String(frame)));
   const axis: Axis = { label: "Frame size (bytes)", scale: "ordinal", ticks };
-  // A mix is no size that follows the largest one.
-  return { axis, place: (frame: number | "imix") => ({ x: frames.indexOf(frame), apart: frame === "imix" }) };
+  // A mix is no size that follows the largest one, nor are frames that go the way of another kind.
+  return { axis, place: (frame: FrameSize) => ({ x: frames.indexOf(frame), apart: typeof frame === "string" }) };
 }
 
 /** What points have in common but for back-end and frame size, as a title says it. */

@@ -1,12 +1,13 @@
 // bench/history.jsonl: one line for each run of `npm run bench:peers`, so that a change of speed has a date.
 
 import { appendFileSync, existsSync, readFileSync } from "node:fs";
+import type { FrameSize } from "../../guest/traffic.js";
 import type { BenchResult, CacheClass, Direction } from "../result.js";
 
 /** What is kept of a point: enough to draw its trend. Rates in million frames per second. */
 export interface HistoryPoint {
   backEnd: string;
-  frame: number | "imix";
+  frame: FrameSize;
   direction: Direction;
   cacheClass: CacheClass;
   mpps: number;

@@ -1,15 +1,21 @@
 // How figures of a benchmark are written, in every kind of report.
 
+import { type FrameSize, TSO_FRAME } from "../../guest/traffic.js";
 import type { CacheClass, Direction, LatencyPoint, Spread } from "../result.js";
 
-/** 64 → "64 B", 65550 → "65550 B", "imix" → "IMIX". */
-export function frameName(frame: number | "imix"): string {
-  return frame === "imix" ? "IMIX" : `${frame} B`;
+/** 64 → "64 B", 65550 → "65550 B", "imix" → "IMIX", "tso" → "TSO". */
+export function frameName(frame: FrameSize): string {
+  return typeof frame === "string" ? frame.toUpperCase() : `${frame} B`;
 }
 
 /** Order of frame sizes in tables and on axes: small to large, mixes at the end. */
-export function byFrame(a: number | "imix", b: number | "imix"): number {
-  return (a === "imix" ? Number.POSITIVE_INFINITY : a) - (b === "imix" ? Number.POSITIVE_INFINITY : b) || 0;
+export function byFrame(a: FrameSize, b: FrameSize): number {
+  return place(a) - place(b);
+}
+
+function place(frame: FrameSize): number {
+  if (frame === "tso") return TSO_FRAME;
+  return frame === "imix" ? Number.MAX_SAFE_INTEGER : frame;
 }
 
 export const CLASS_NAMES: Record<CacheClass, string> = {

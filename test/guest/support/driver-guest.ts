@@ -20,6 +20,7 @@ import {
   type RingPlace,
 } from "../../../src/guest/driver.js";
 import { splitRingBytes } from "../../../src/core/split-ring.js";
+import { SEGMENTATION_FEATURES } from "../../../src/guest/guest-queues.js";
 import { guestMac, type TrafficFlow } from "../../../src/guest/traffic.js";
 import { type Target, TestSwitch } from "../../core/support/test-switch.js";
 
@@ -38,6 +39,8 @@ export const FEATURES = {
   packedMergeable: PACKED | bits(VIRTIO_NET_F_MRG_RXBUF),
   packedEventIdx: PACKED | bits(VIRTIO_F_EVENT_IDX),
   packedInOrder: PACKED | bits(VIRTIO_F_IN_ORDER),
+  segmentation: MODERN | bits(VIRTIO_NET_F_MRG_RXBUF) | SEGMENTATION_FEATURES,
+  packedSegmentation: PACKED | bits(VIRTIO_NET_F_MRG_RXBUF) | SEGMENTATION_FEATURES,
 };
 
 export interface DriverGuestOptions {
@@ -88,6 +91,7 @@ export class DriverGuest {
       eventIdx: hasBit(features, VIRTIO_F_EVENT_IDX),
       inOrder: hasBit(features, VIRTIO_F_IN_ORDER),
       packed: hasBit(features, VIRTIO_F_RING_PACKED),
+      segmentation: (features & SEGMENTATION_FEATURES) === SEGMENTATION_FEATURES,
     };
     const queue = (bufferBytes: number) =>
       new DriverQueue(driver, bridge.views, bridge.control, this.place(size, bufferBytes), negotiated);
