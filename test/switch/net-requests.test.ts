@@ -122,7 +122,7 @@ describeLinux("SET_VRING_ERR", () => {
   });
 });
 
-describeLinux("RING_RESET", () => {
+describeLinux("A ring that is set up anew", () => {
   const group = useLab();
 
   test("one ring is stopped and started as new while the others go on and lose nothing", async () => {

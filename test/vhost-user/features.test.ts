@@ -60,7 +60,6 @@ test("the offer holds what the switch does, and nothing else", () => {
     "VIRTIO_F_VERSION_1",
     "VIRTIO_F_RING_PACKED",
     "VIRTIO_F_IN_ORDER",
-    "VIRTIO_F_RING_RESET",
     "VIRTIO_NET_F_GUEST_USO4",
     "VIRTIO_NET_F_GUEST_USO6",
     "VIRTIO_NET_F_HOST_USO",

@@ -60,6 +60,29 @@ export async function endlessStream(from: Guest, to: Guest): Promise<{ sender: J
   return { sender: await from.job(`while :; do cat /tmp/block; done | nc ${to.ip} ${bulkPort}`), receiver };
 }
 
+/** SHA-256 of a TCP stream as sent and as received, which flows for as long as `action` takes. */
+export async function bulkDuring(
+  from: Guest,
+  to: Guest,
+  action: () => Promise<void>,
+): Promise<{ sent: string; received: string }> {
+  await from.must(makeBlock);
+  await from.must("rm -f /tmp/enough; [ -p /tmp/sum ] || mkfifo /tmp/sum");
+  const receiver = await listen(to, "sha256sum");
+  const endless = "while [ ! -e /tmp/enough ]; do cat /tmp/block; done";
+  const sender = await from.job(`sha256sum </tmp/sum & ${endless} | tee /tmp/sum | nc ${to.ip} ${bulkPort}; wait`);
+  try {
+    await action();
+  } catch (error) {
+    // The next test is to find the port and the guests free.
+    for (const job of [sender, receiver]) await job.stop();
+    throw error;
+  }
+  await from.must("touch /tmp/enough");
+  const [sent, received] = [await sender.result(120_000), await receiver.result(120_000)];
+  return { sent: sent.output.slice(0, 64), received: received.output.slice(0, 64) };
+}
+
 async function listen(guest: Guest, into: string): Promise<Job> {
   const job = await guest.job(receive(into));
   // 1389 is port 5001 in the kernel's notation, 0A its LISTEN.
