@@ -87,6 +87,12 @@ function createProgram(io: Io, perform: Perform): Command {
       "NAME=listen:PATH or NAME=connect:PATH[,mode=0660,group=kvm,queues=4,mac=MAC,mtu=N,offloads=false]",
       collect,
     )
+    .option(
+      "--socket-path <path>",
+      "a listening port, named as the file (QEMU's back-end program conventions)",
+      collect,
+    )
+    .option("--print-capabilities", "print what kind of vhost-user back-end this is, as JSON, and do nothing else")
     .option("--workers <n>", "data path threads", numberOrText)
     .option("--poll", "never sleep: lowest latency, one whole core per worker")
     .option("--record <folder>", "write a transcript of every front-end's connection there: see ringbridge transcript")

@@ -19,6 +19,9 @@ export interface RunOptions {
   config?: string;
   /** Values of --port. */
   port?: string[];
+  /** Values of --socket-path. */
+  socketPath?: string[];
+  printCapabilities?: boolean;
   control?: string;
   /** As written; the configuration's checks judge it. */
   workers?: unknown;
@@ -46,13 +49,19 @@ const startRealSwitch: StartSwitch = async (config, log, options) => {
 
 /** Runs the command until a signal; resolves to the exit code. */
 export async function runCommand(options: RunOptions, io: Io, startSwitch = startRealSwitch): Promise<number> {
-  if (options.config === undefined && !options.port?.length) {
+  if (options.printCapabilities) {
+    // QEMU docs/interop/vhost-user.rst, "Backend program conventions": whatever else is given is ignored.
+    io.stdout.write(`${JSON.stringify({ type: "net" })}\n`);
+    return 0;
+  }
+  if (options.config === undefined && !options.port?.length && !options.socketPath?.length) {
     throw new UsageError("nothing to run: give a configuration file, or ports such as --port vm1=listen:/tmp/vm1.sock");
   }
   const load = () =>
     loadConfig({
       file: options.config,
       portFlags: options.port,
+      socketPaths: options.socketPath,
       flags: { workers: options.workers, poll: options.poll, control: options.control },
       env: io.env,
     });

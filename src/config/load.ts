@@ -2,8 +2,8 @@
 // and named by file, line, column and key.
 
 import { readFileSync } from "node:fs";
-import { dirname, resolve } from "node:path";
-import { type CheckContext, checkFile, type FileSettings } from "./check.js";
+import { dirname, parse, resolve } from "node:path";
+import { type CheckContext, checkFile, checkPort, type FileSettings } from "./check.js";
 import { defaultControlPath } from "./control-path.js";
 import { parsePortFlag } from "./flags.js";
 import { type GroupLookup, lookupGroup } from "./group.js";
@@ -26,6 +26,8 @@ export interface ConfigSources {
   text?: string;
   /** Values of --port flags; their ports are added to the file's. */
   portFlags?: readonly string[];
+  /** Values of --socket-path flags: each a listening port that is named as its file. */
+  socketPaths?: readonly string[];
   /** Values of the flags of the same name, not checked yet. */
   flags?: { workers?: unknown; poll?: unknown; control?: unknown };
   /** Stand-ins for the machine, in tests. */
@@ -56,6 +58,12 @@ export function loadConfig(sources: ConfigSources): SwitchConfig {
       if (!(error instanceof ConfigError)) throw error;
       lines.push(...error.lines);
     }
+  }
+  for (const path of sources.socketPaths ?? []) {
+    const where = `--socket-path ${path}`;
+    const { port, problems } = checkPort(portNameOf(path), { listen: path }, context);
+    if (port !== undefined) ports.push({ port, where });
+    lines.push(...problems.map(({ text }) => `${where}: ${text}`));
   }
   const given = Object.entries(sources.flags ?? {}).filter(([, value]) => value !== undefined);
   const flags = checkFile(Object.fromEntries(given), context);
@@ -129,4 +137,10 @@ function conflicts(ports: readonly PlacedPort[], control: string): string[] {
     }
   }
   return lines;
+}
+
+/** A port's name for a socket's path: the file's, without its ending, in the characters that a name may have. */
+function portNameOf(path: string): string {
+  const name = parse(path).name.replace(/[^A-Za-z0-9._-]/g, "-");
+  return name.slice(0, 32) || "vhost-user";
 }

@@ -127,11 +127,16 @@ export type MessageName = keyof typeof ROWS;
 export type MessagePayload<N extends MessageName> = PayloadOf<Extract<Payload["kind"], (typeof ROWS)[N][1]>>;
 
 const NO_NET_DEVICE = "it has no meaning for a network device";
+/** CONFIGURE_MEM_SLOTS, which is offered, rules it out. */
+const NO_POSTCOPY = "VHOST_USER_PROTOCOL_F_PAGEFAULT is not offered, migrate without postcopy";
 const BECAUSE: Partial<Record<MessageName, string>> = {
   SET_VRING_ENDIAN: "VHOST_USER_PROTOCOL_F_CROSS_ENDIAN is not offered, rings are little endian",
   CREATE_CRYPTO_SESSION: NO_NET_DEVICE,
   CLOSE_CRYPTO_SESSION: NO_NET_DEVICE,
   GPU_SET_SOCKET: NO_NET_DEVICE,
+  POSTCOPY_ADVISE: NO_POSTCOPY,
+  POSTCOPY_LISTEN: NO_POSTCOPY,
+  POSTCOPY_END: NO_POSTCOPY,
   VRING_KICK: "VHOST_USER_PROTOCOL_F_INBAND_NOTIFICATIONS is not offered, kicks come through an eventfd",
   GET_SHARED_OBJECT: NO_NET_DEVICE,
   GET_SHMEM_CONFIG: NO_NET_DEVICE,

@@ -99,6 +99,20 @@ describe("a switch that runs", () => {
     expect(io.err).toBe("");
   });
 
+  it("follows QEMU's conventions: capabilities as JSON and nothing else, sockets by their paths", async () => {
+    expect(await run({ config: "/nowhere", printCapabilities: true })).toBe(0);
+    expect(JSON.parse(io.out)).toEqual({ type: "net" });
+    expect(fake).toBeUndefined();
+    const running = run({ config: undefined, socketPath: [`${folder}/vm1.sock`, `${folder}/vm2.sock`], control });
+    await ready();
+    expect(fake?.config.ports.map(({ name, path }) => [name, path])).toEqual([
+      ["vm1", `${folder}/vm1.sock`],
+      ["vm2", `${folder}/vm2.sock`],
+    ]);
+    io.signals.emit("SIGTERM");
+    expect(await running).toBe(0);
+  });
+
   it("ends at once at the second signal", async () => {
     write("");
     const running = run();

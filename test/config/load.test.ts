@@ -25,6 +25,29 @@ function linesOf(text: string, more: Partial<ConfigSources> = {}): string[] {
   throw new Error("the configuration was accepted");
 }
 
+describe("--socket-path", () => {
+  it("is a listening port that is named as its file", () => {
+    const { ports } = loadConfig({ socketPaths: ["/run/vm 1.sock", "/b/vm,2"], env: ENV, lookupGroup: GROUPS });
+    expect(ports.map(({ name, role, path }) => [name, role, path])).toEqual([
+      ["vm-1", "listen", "/run/vm 1.sock"],
+      ["vm-2", "listen", "/b/vm,2"],
+    ]);
+  });
+
+  it.each<[string[], RegExp]>([
+    [["/a/"], /^--socket-path \/a\/: .*names a folder/],
+    [[""], /^--socket-path : is empty/],
+    [["/a/x.sock", "/b/x.sock"], /x/],
+  ])("refuses %j", (socketPaths, text) => {
+    expect(() => loadConfig({ socketPaths, env: ENV, lookupGroup: GROUPS })).toThrow(ConfigError);
+    try {
+      loadConfig({ socketPaths, env: ENV, lookupGroup: GROUPS });
+    } catch (error) {
+      expect((error as ConfigError).lines[0]).toMatch(text);
+    }
+  });
+});
+
 describe("a good file", () => {
   it("becomes a typed configuration with defaults", () => {
     const config = load(`

@@ -2,6 +2,7 @@
 
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import * as ringbridge from "../../src/index.js";
 
@@ -18,8 +19,19 @@ test("the library offers a switch, its configuration and a client", () => {
 });
 
 test("what package.json points at is built", () => {
-  const targets = [manifest.bin.ringbridge, ...Object.values<string>(manifest.exports["."])];
+  const targets = [...Object.values<string>(manifest.bin), ...Object.values<string>(manifest.exports["."])];
   for (const target of targets) expect(existsSync(new URL(`../../${target}`, import.meta.url)), target).toBe(true);
+});
+
+test("the descriptor for management programs names the program that follows QEMU's conventions", () => {
+  const folder = new URL("../../share/qemu/vhost-user/", import.meta.url);
+  const descriptor = JSON.parse(readFileSync(new URL("50-ringbridge.json", folder), "utf8"));
+  expect(descriptor).toMatchObject({ type: "net", binary: "/usr/bin/ringbridge-vhost-user", tags: [] });
+  const program = new URL(`../../${manifest.bin["ringbridge-vhost-user"]}`, import.meta.url);
+  const output = execFileSync(fileURLToPath(program), ["--print-capabilities", "--socket-path=/nowhere/x.sock"], {
+    encoding: "utf8",
+  });
+  expect(JSON.parse(output)).toEqual({ type: "net" });
 });
 
 test("it loads on a system that is not Linux, and says there why a switch cannot start", () => {

@@ -133,6 +133,22 @@ describe("M25: requests that do not exist or are not supported", () => {
     expect(ready().sendRaw(26, new Uint8Array(8)).logs[0]).toContain("no meaning for a network device");
   });
 
+  test.each([
+    ["ADVISE without LISTEN", ["POSTCOPY_ADVISE", "POSTCOPY_END"]],
+    ["LISTEN twice", ["POSTCOPY_LISTEN", "POSTCOPY_LISTEN"]],
+    ["END before all", ["POSTCOPY_END", "POSTCOPY_ADVISE", "POSTCOPY_LISTEN"]],
+  ] as const)("M52: postcopy is refused in any order, and rings run on: %s", (_, names) => {
+    const sw = ready();
+    startRing(sw, 0);
+    for (const name of names) {
+      const answer = sw.sendRaw(MESSAGES[name].number, new Uint8Array(0), sw.fds(1));
+      expect(answer.reply?.[0]).toBe(1);
+      expect([answer.fault, answer.replyFds]).toEqual([undefined, 0]);
+    }
+    expect(sw.state.logged[0]).toContain("PAGEFAULT is not offered, migrate without postcopy");
+    expect([sw.running.size, sw.open.size]).toEqual([1, 2]);
+  });
+
   test("without NEED_REPLY it is ignored, and it is logged once", () => {
     const sw = ready();
     expect(sw.sendRaw(46, new Uint8Array(0), [], 0)).toMatchObject({ reply: null, logs: [expect.anything()] });
