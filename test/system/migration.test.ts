@@ -117,15 +117,20 @@ describeNeeding(["switch", "qemu"], "live migration", () => {
 
     const monitor = await mover.qmp();
     const begun = performance.now();
-    await monitor.execute("migrate-set-parameters", { "max-bandwidth": BYTES_PER_SECOND });
+    const pace = (bytesPerSecond: number) =>
+      monitor.execute("migrate-set-parameters", { "max-bandwidth": bytesPerSecond });
+    await pace(BYTES_PER_SECOND);
     await monitor.execute("migrate", { uri: `unix:${incoming}` });
     // Most of the memory has been sent once. What the stream brings from now on lies unread in the guest's memory, where
     // nobody but the switch has written it: the target has it only if the dirty log says so.
     await waitFor("the first half", 60_000, async () => {
       const { ram } = await progressOf(monitor);
-      return ram !== undefined && ram.remaining < ram.total / 3;
+      return ram !== undefined && ram.remaining < ram.total / 2;
     });
+    await pace(BYTES_PER_SECOND / 16);
     await mover.must("kill -STOP $(pidof nc)");
+    await sleep(500);
+    await pace(BYTES_PER_SECOND);
     const result = await waitFor(`the migration to ${name}`, 120_000, async () => {
       const info = await progressOf(monitor);
       if (info.status === "failed") throw new Error(`the migration failed: ${JSON.stringify(info)}`);
