@@ -1,7 +1,7 @@
 // A switch without threads: the test polls its workers.
 
 import { Bridge } from "../../../src/core/bridge.js";
-import { type CoreExports, createMemory, instantiateCore } from "../../../src/core/module.js";
+import { type CoreExports, createMemory, instantiateCore, type MapChunk } from "../../../src/core/module.js";
 import { loadModule } from "../../../src/core/wasm-files.js";
 
 export const TARGETS = ["release", "checked"] as const;
@@ -18,6 +18,9 @@ export interface SwitchOptions {
   fdb?: Partial<{ limit: number; portLimit: number; ageingSeconds: number }>;
   /** One that no living switch uses; default a new one. */
   memory?: WebAssembly.Memory;
+  /** Windows of each worker for regions that are not mapped whole, and what maps chunks over them. Default none. */
+  chunkWindows?: number;
+  mapChunk?: MapChunk;
 }
 
 export class TestSwitch {
@@ -29,13 +32,14 @@ export class TestSwitch {
 
   constructor(options: SwitchOptions = {}) {
     this.memory = options.memory ?? testMemory();
-    this.core = instantiateCore(loadModule("core", options.target ?? "release").module, this.memory);
+    this.core = instantiateCore(loadModule("core", options.target ?? "release").module, this.memory, options.mapChunk);
     this.bridge = new Bridge({
       memory: this.memory,
       core: this.core,
       workers: options.workers ?? 1,
       fdb: { limit: 1024, portLimit: 1024, ageingSeconds: 300, ...options.fdb },
       windowsStart: this.windowsStart,
+      chunkWindows: options.chunkWindows,
     });
   }
 
