@@ -121,8 +121,9 @@ describeNeeding(["switch", "qemu"], "live migration", () => {
       monitor.execute("migrate-set-parameters", { "max-bandwidth": bytesPerSecond });
     await pace(BYTES_PER_SECOND);
     await monitor.execute("migrate", { uri: `unix:${incoming}` });
-    // Most of the memory has been sent once. What the stream brings from now on lies unread in the guest's memory, where
-    // nobody but the switch has written it: the target has it only if the dirty log says so.
+    // Much of the memory has been sent once. What the stream brings from now on lies unread in the guest's memory and
+    // must come along. (A guest that clears its pages as it takes them, as Debian's kernel does, marks most of them
+    // itself: that no mark of ours is missing is shown by test/core/log.test.ts.)
     await waitFor("the first half", 60_000, async () => {
       const { ram } = await progressOf(monitor);
       return ram !== undefined && ram.remaining < ram.total / 2;
