@@ -6,7 +6,7 @@ import { progress } from "./lib/process.js";
 import { pairwise, title } from "./matrix/cells.js";
 import { Bench } from "./matrix/run-cell.js";
 
-describeNeeding(["switch", "qemu-10", "guest-tools"], "guests with different devices", () => {
+describeNeeding(["switch", "qemu-10", "guest-tools"], "F31: guests with different devices", () => {
   let bench: Bench;
 
   beforeAll(async () => {
