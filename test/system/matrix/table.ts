@@ -17,8 +17,8 @@ export function table(rows: readonly Row[]): string {
   const lines = rows.map(({ cell, outcome }) => {
     const shown =
       outcome instanceof Error
-        ? ["–", "–", "–", `**failed**: ${firstLine(outcome)}`]
-        : [outcome.sentFrameBytes, outcome.receivedFrameBytes, outcome.lateFrames, "passed"];
+        ? ["–", "–", "–", "–", `**failed**: ${firstLine(outcome)}`]
+        : [outcome.sentFrameBytes, outcome.receivedFrameBytes, outcome.cutFrames, outcome.lateFrames, "passed"];
     const properties = [cell.ring, yes(cell.mrg), yes(cell.indirect), yes(cell.eventIdx)];
     return `| ${[...properties, cell.pairs, cell.offloads, cell.device, ...shown].join(" | ")} |`;
   });
@@ -30,10 +30,11 @@ Written by \`npm run test:matrix\` on ${new Date().toISOString().slice(0, 10)}: 
 Two guests get a NIC of these properties each while they run. The guest's driver must have accepted exactly the features
 of the cell; then 10 pings, 5 pings of 6000 bytes in fragments, and TCP both ways with equal SHA-256 sums. No ring
 may break, and no frame be dropped but for want of a buffer in a guest that is slower than the other (*late*). *mixed* is a first guest with checksum and segmentation offloads and a second without.
-*sent* and *received* are mean bytes of a frame of the first guest's stream: as sent, and as the second guest got it.
+*sent* and *received* are mean bytes of a frame of the first guest's stream: as sent, and as the second
+guest got it; *cut* is how many of them the switch had to cut into segments.
 
-| ring | mergeable | indirect | event idx | queue pairs | offloads | device | sent | received | late | |
-|---|---|---|---|---|---|---|---|---|---|---|
+| ring | mergeable | indirect | event idx | queue pairs | offloads | device | sent | received | cut | late | |
+|---|---|---|---|---|---|---|---|---|---|---|---|
 ${lines.join("\n")}
 `;
 }
