@@ -29,7 +29,7 @@ describeNeeding(["switch", "qemu-10", "guest-tools", "tshark"], "offloads betwee
   /** A NIC with addresses of both families. */
   const plug = async (guest: Guest, number: number, device: string[]): Promise<Nic> => {
     const nic = await plugNic(guest, bridge, { port: ports[number - 1]!, device });
-    await guest.must(`ip -6 address add fd00::${number}/64 dev ${nic.name} nodad`);
+    await guest.must(`ip -6 address add fd00::${number}/64 dev ${nic.name}`);
     return nic;
   };
   /** TCP from the one guest to the other; how fast, in iperf3's words. */

@@ -30,11 +30,12 @@ export async function capture(
 ): Promise<Captured> {
   const { filter, count, bytes = 0 } = options;
   await guest.must(`ethtool -K ${nic} gro off`);
-  const job = await guest.job(`tcpdump -Q in -i ${nic} -s ${bytes} -c ${count} -w /tmp/capture '${filter}'`);
-  // The file is there once it listens.
-  await guest.must("until [ -s /tmp/capture ]; do usleep 50000; done");
+  const job = await guest.job(`tcpdump -Z root -Q in -i ${nic} -s ${bytes} -c ${count} -w /tmp/capture '${filter}'`);
+  // Below the heading, one line for each socket that sees frames.
+  await guest.must("until [ $(wc -l </proc/net/packet) -gt 1 ]; do usleep 50000; done");
   await action();
-  await job.result(60_000);
+  const { status: ended, output } = await job.result(60_000);
+  if (ended !== 0) throw new Error(`tcpdump in guest ${guest.name}: ${output}`);
   const encoded = await guest.must("base64 /tmp/capture; rm /tmp/capture", 60_000);
   await guest.must(`ethtool -K ${nic} gro on`);
   const file = join(scratch, `capture${++captures}.pcap`);

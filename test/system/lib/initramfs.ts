@@ -124,8 +124,10 @@ export function initramfs(kernel: Kernel, busybox: string, programs: readonly st
   const file = (path: string, mode: number, data: Buffer): Entry => ({ path, mode: 0o100000 | mode, data });
   const name = (path: string) => basename(path).replace(/\.ko.*/, ".ko");
   const archive = cpio([
-    ...[...new Set(["bin", "dev", "modules", ...extraFolders])].map(folder),
+    ...[...new Set(["bin", "dev", "etc", "modules", ...extraFolders])].map(folder),
     file("init", 0o755, Buffer.from(init)),
+    // tcpdump looks its user up.
+    file("etc/passwd", 0o644, Buffer.from("root:x:0:0::/:/bin/sh\n")),
     file("bin/busybox", 0o755, readFileSync(busybox)),
     file("modules/order", 0o644, Buffer.from(modules.map(name).join("\n"))),
     ...extra.map((path) => file(path.slice(1), 0o755, readFileSync(path))),
