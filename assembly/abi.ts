@@ -8,7 +8,7 @@
 // - "worker" fields belong to the worker that polls the queue, or that holds the receiveq.
 // A list {count, items…} is never changed in place: a new one is published and the old one freed after the grace period.
 
-export const ABI_VERSION: u32 = 5;
+export const ABI_VERSION: u32 = 6;
 
 /** Longest burst that is taken from a transmitq at once. */
 export const BURST: u32 = 64;
@@ -246,7 +246,9 @@ export class Worker {
   pad8: u64 = 0;
   pad9: u64 = 0;
   padA: u64 = 0;
-  pad10: u64 = 0;
+  /** Chains of packed rings that are noted to be given back: of the transmitq in hand, of the receiveq in hand. */
+  txNotes: u32 = 0;
+  rxNotes: u32 = 0;
   pad11: u64 = 0;
   pad12: u64 = 0;
 
@@ -270,6 +272,9 @@ export class Worker {
   headerCopies: u32 = 0;
   /** -> Offload[BURST] */
   offloadTable: u32 = 0;
+  /** -> Reserved[BURST], Reserved[RX_NOTES] */
+  txNoteTable: u32 = 0;
+  rxNoteTable: u32 = 0;
   /** -> Reserved[CHAIN_SEGMENTS]: receive buffers of the frame that is looking for room. */
   reservedTable: u32 = 0;
   /** Events of a traced build: the ring at `trace` holds TRACE_EVENTS, `traceCount` were ever written. */
@@ -383,10 +388,13 @@ export const SCRATCH_FROM: u32 = 32;
 export const SCRATCH_TO: u32 = 40;
 export const SCRATCH_HEADERS: u32 = 48;
 
+/** Receive buffers of a packed ring that can wait to be given back. */
+export const RX_NOTES: u32 = 2048;
+
 /** Room for one virtio_net header, and some to spare. */
 export const HEADER_COPY: u32 = 16;
 
-/** One receive buffer of the frame that is looking for room: given to it only when there is enough. */
+/** A chain that will be given back: a receive buffer, when there is enough room for its frame; in a packed ring any. */
 @unmanaged
 export class Reserved {
   /** Where its used element will be written, as Queue.nextAvail. */

@@ -9,6 +9,7 @@ import { beginCut, cutNext, writeCut } from "../net/segment";
 import { DROP_RX_CHAIN_BAD, DROP_TX_OFFLOAD, QUEUE_OK } from "../spec/status";
 import { trace, TRACE_ENQUEUE } from "../trace";
 import { reserve } from "./reserve";
+import { mayNote, publish } from "./ring";
 
 /**
  * Cuts frame `number` of the burst and delivers each segment by itself, from worker.rxCursor on; a segment that gets no
@@ -31,6 +32,7 @@ export function deliverCut(worker: Worker, source: Queue, queue: Queue, regions:
     const length = cutNext(worker);
     worker.rxSegments = 0;
     holdForDelivery(worker); // the segment before has been copied
+    if (!mayNote(worker, queue.packed != 0)) publish(worker, queue, worker.rxCursor, true, true);
     const cause = reserve(worker, queue, regions, placement, end, header + length);
     if (cause >= 0) {
       // A bad chain has been given back and the next may be good; what else is wrong stays so for all that follow.

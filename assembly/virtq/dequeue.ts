@@ -32,7 +32,7 @@ import { trace, TRACE_DEQUEUE, TRACE_FAULT } from "../trace";
 import { FAULT_DROP, readableChain } from "./chain";
 import { requestCall } from "./notify";
 import { descriptorAt, endOfChain, isAvailable, POSITION, slotAt } from "./packed";
-import { cursorAfter, flagsOf, leadOf, publish, usedRing, writeUsed } from "./ring";
+import { cursorAfter, flagsOf, leadOf, publish, writeUsed } from "./ring";
 import { headAt, pending } from "./split";
 import { fail } from "./status";
 
@@ -64,8 +64,7 @@ function take(worker: Worker, queue: Queue, packed: bool): u32 {
   const mask = size - 1;
   const desc: usize = queue.desc;
   const avail: usize = queue.avail;
-  const used = usedRing(queue, packed);
-  const begin = queue.nextAvail;
+  const used: usize = queue.used;
   const lead = leadOf(queue, packed);
   const header = queue.headerSize;
   const least = header + ETHERNET_HEADER;
@@ -76,7 +75,7 @@ function take(worker: Worker, queue: Queue, packed: bool): u32 {
   let window: u32 = kept ? queue.spanWindow : 0;
   let bytes: u64 = 0;
   let at: usize = worker.frameTable;
-  let cursor = begin;
+  let cursor = queue.nextAvail;
   let taken: u32 = 0;
   worker.txSegments = 0;
   worker.headersApart = 0;
@@ -133,7 +132,7 @@ function take(worker: Worker, queue: Queue, packed: bool): u32 {
       }
     }
     bytes += frame.length;
-    writeUsed(used, mask, cursor, begin, lead, id, 0, false, packed);
+    writeUsed(worker, used, mask, cursor, lead, id, 0, false, packed);
     cursor = cursorAfter(cursor, span, size, packed);
     trace(worker, TRACE_DEQUEUE, changetype<usize>(queue), id, frame.length);
   }
@@ -190,8 +189,8 @@ function takeChain(worker: Worker, queue: Queue, frame: Frame, number: u32, firs
  * @inline
  */
 export function complete(worker: Worker, queue: Queue): void {
-  if (queue.packed) publish(queue, worker.txCursor, false, true);
-  else publish(queue, worker.txCursor, false, false);
+  if (queue.packed) publish(worker, queue, worker.txCursor, false, true);
+  else publish(worker, queue, worker.txCursor, false, false);
   requestCall(worker, queue);
 }
 
@@ -211,10 +210,9 @@ function passBack(worker: Worker, queue: Queue, packed: bool): u32 {
   const most = packed ? BURST : min(pending(queue), BURST);
   const size = queue.size;
   const mask = size - 1;
-  const used = usedRing(queue, packed);
-  const begin = queue.nextAvail;
+  const used: usize = queue.used;
   const lead = leadOf(queue, packed);
-  let cursor = begin;
+  let cursor = queue.nextAvail;
   let count: u32 = 0;
   for (; count < most; ++count) {
     let id: u32 = 0;
@@ -228,7 +226,7 @@ function passBack(worker: Worker, queue: Queue, packed: bool): u32 {
     } else {
       id = headAt(queue.avail, mask, cursor);
     }
-    writeUsed(used, mask, cursor, begin, lead, id, 0, false, packed);
+    writeUsed(worker, used, mask, cursor, lead, id, 0, false, packed);
     cursor = cursorAfter(cursor, packed ? worker.chainSpan : 1, size, packed);
   }
   worker.txCursor = cursor;

@@ -33,7 +33,7 @@ import { deliverCut } from "./cut";
 import { requestCall } from "./notify";
 import { descriptorAt, isAvailable, slotAt } from "./packed";
 import { reserve } from "./reserve";
-import { cursorAfter, flagsOf, leadOf, publish, usedRing, writeUsed } from "./ring";
+import { cursorAfter, flagsOf, leadOf, mayNote, publish, writeUsed } from "./ring";
 import { headAt, pending } from "./split";
 
 /** Delivers a group of frames, taken from `source`, to one receiveq. */
@@ -68,7 +68,7 @@ function deliver(worker: Worker, source: Queue, queue: Queue, group: Group, pack
   const mask = size - 1;
   const desc: usize = queue.desc;
   const avail: usize = queue.avail;
-  const used = usedRing(queue, packed);
+  const used: usize = queue.used;
   const begin = queue.nextAvail;
   const lead = leadOf(queue, packed);
   const header = queue.headerSize;
@@ -130,18 +130,19 @@ function deliver(worker: Worker, source: Queue, queue: Queue, group: Group, pack
           placement.segments = 1;
           placement.buffers = 1;
           const id = packed ? <u32>(rest >> 32) & 0xffff : head;
-          writeUsed(used, mask, cursor, begin, lead, id, need, true, packed);
+          writeUsed(worker, used, mask, cursor, lead, id, need, true, packed);
           cursor = cursorAfter(cursor, 1, size, packed);
           placed = true;
         }
       }
     }
     if (!placed) {
-      if (worker.rxSegments + CHAIN_SEGMENTS > SEGMENTS) {
+      if (worker.rxSegments + CHAIN_SEGMENTS > SEGMENTS || !mayNote(worker, packed)) {
         copyPlaced(worker, queue, next);
         next = placements;
         placement = changetype<Placement>(next);
         worker.rxSegments = 0;
+        if (!mayNote(worker, packed)) publish(worker, queue, cursor, true, packed);
       }
       worker.rxCursor = cursor;
       let cause = reserve(worker, queue, regions, placement, end, need);
@@ -182,10 +183,8 @@ function deliver(worker: Worker, source: Queue, queue: Queue, group: Group, pack
   }
 
   copyPlaced(worker, queue, next);
-  if (cursor != begin) {
-    publish(queue, cursor, true, packed);
-    requestCall(worker, queue);
-  }
+  if (cursor != queue.nextAvail) publish(worker, queue, cursor, true, packed);
+  if (cursor != begin) requestCall(worker, queue);
   queue.frames += delivered;
   queue.bytes += bytes;
 }

@@ -10,7 +10,7 @@ const USED_WRAP: usize = 20;
 const OLD_USED_WRAP: usize = 21;
 
 /**
- * The driver is about to be told of all before `cursor`; `header` is that of the queue's part of the file.
+ * The driver is about to be told of the chain before `cursor`; `header` is that of the queue's part of the file.
  * @inline
  */
 export function noteIntent(header: usize, cursor: u32): void {

@@ -2,10 +2,10 @@
 //
 // A cursor is a position in bits 0-14 and the wrap counter in bit 15, as vhost-user and the event areas have it. We use
 // chains in the order in which they came, so the used descriptor of a chain goes where its first descriptor was.
-// A driver looks at the next used descriptor only: those of a burst are written at once but for the flags of the first,
-// and that one store gives it all of them, as used.idx does in a split ring.
+// Nothing is written to the ring before a burst is given back, and then one descriptor after the other, each with one
+// store: should we be killed between two of them, all before is used and all behind is untouched.
 
-import { Queue, Worker } from "../abi";
+import { Queue, Reserved, Worker } from "../abi";
 import {
   VIRTQ_DESC_F_AVAIL,
   VIRTQ_DESC_F_INDIRECT,
@@ -52,32 +52,42 @@ export function advance(cursor: u32, span: u32, size: u32): u32 {
 }
 
 /**
- * Writes the used descriptor of a chain: buffer `id` came back with `length` bytes written. The flags of the burst's
- * first one, at `start`, are left for `publishFirst`.
+ * Notes that the chain at a cursor came back: buffer `id` with `length` bytes written. The driver sees it at
+ * `publishNoted`. A transmitq's notes wait while those of receiveqs come and go.
  * @inline
  */
-export function writeUsedDescriptor(desc: usize, cursor: u32, start: u32, id: u32, length: u32, writable: bool): void {
-  const slot = slotAt(desc, cursor);
-  if (cursor == start) {
-    store<u32>(slot, length, 8);
-    store<u16>(slot, <u16>id, 12);
-  } else {
-    store<u64>(slot, <u64>length | ((<u64>id) << 32) | ((<u64>usedFlags(cursor, writable)) << 48), 8);
-  }
+export function noteUsed(worker: Worker, cursor: u32, id: u32, length: u32, writable: bool): void {
+  const number = writable ? worker.rxNotes : worker.txNotes;
+  const table: usize = writable ? worker.rxNoteTable : worker.txNoteTable;
+  const note = changetype<Reserved>(table + number * offsetof<Reserved>());
+  note.cursor = cursor;
+  note.id = id;
+  note.length = length;
+  if (writable) worker.rxNotes = number + 1;
+  else worker.txNotes = number + 1;
 }
 
-/**
- * Gives the descriptors written before `cursor` to the driver, of which there is at least one.
- * @inline
- */
-export function publishFirst(queue: Queue, cursor: u32, writable: bool): void {
-  const start = queue.nextAvail;
+/** Gives the noted chains, at least one and all before `cursor`, to the driver, in their order. */
+export function publishNoted(worker: Worker, queue: Queue, cursor: u32, writable: bool): void {
   const inflight: usize = queue.inflight;
+  const desc: usize = queue.desc;
+  let at: usize = writable ? worker.rxNoteTable : worker.txNoteTable;
+  for (let left = writable ? worker.rxNotes : worker.txNotes; left > 0; --left, at += offsetof<Reserved>()) {
+    const note = changetype<Reserved>(at);
+    const place = note.cursor;
+    const next = left > 1 ? changetype<Reserved>(at + offsetof<Reserved>()).cursor : cursor;
+    if (inflight != 0) noteIntent(inflight, next);
+    const flags = <u64>usedFlags(place, writable);
+    const used = <u64>note.length | ((<u64>note.id) << 32) | (flags << 48);
+    // The last one is also ordered before the look at whether the driver wants a call.
+    if (left > 1) store<u64>(slotAt(desc, place), used, 8);
+    else atomic.store<u64>(slotAt(desc, place), used, 8);
+    if (inflight != 0) noteDone(inflight, next);
+  }
+  if (writable) worker.rxNotes = 0;
+  else worker.txNotes = 0;
   queue.nextAvail = cursor;
   queue.nextUsed = cursor;
-  if (inflight != 0) noteIntent(inflight, cursor);
-  atomic.store<u16>(slotAt(queue.desc, start), <u16>usedFlags(start, writable), 14);
-  if (inflight != 0) noteDone(inflight, cursor);
 }
 
 /** @inline */

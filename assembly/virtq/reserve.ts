@@ -11,7 +11,7 @@ import {
 } from "../spec/status";
 import { FAULT_DROP, writableChain } from "./chain";
 import { descriptorAt, isAvailable } from "./packed";
-import { cursorAfter, leadOf, usedRing, writeUsed } from "./ring";
+import { cursorAfter, leadOf, writeUsed } from "./ring";
 import { headAt } from "./split";
 import { fail } from "./status";
 
@@ -107,13 +107,12 @@ function gatherRoom(
  * @inline
  */
 function giveReserved(worker: Worker, queue: Queue, buffers: u32, packed: bool): void {
-  const used = usedRing(queue, packed);
+  const used: usize = queue.used;
   const mask = queue.size - 1;
-  const begin = queue.nextAvail;
   const lead = leadOf(queue, packed);
   let at: usize = worker.reservedTable;
   for (let i: u32 = 0; i < buffers; ++i, at += offsetof<Reserved>()) {
     const buffer = changetype<Reserved>(at);
-    writeUsed(used, mask, buffer.cursor, begin, lead, buffer.id, buffer.length, true, packed);
+    writeUsed(worker, used, mask, buffer.cursor, lead, buffer.id, buffer.length, true, packed);
   }
 }

@@ -3,9 +3,9 @@
 //
 // A cursor says where in the ring a chain stands: split.ts and packed.ts tell how. `cursorAfter` moves it on.
 
-import { DirtyLog, Queue } from "../abi";
+import { CHAIN_SEGMENTS, DirtyLog, Queue, RX_NOTES, Worker } from "../abi";
 import { logOf, markDescriptors, markUsedRing } from "../memory/log";
-import { advance, publishFirst, writeUsedDescriptor } from "./packed";
+import { advance, noteUsed, publishNoted } from "./packed";
 import { publishUsedIndex, writeUsedElement } from "./split";
 
 /**
@@ -25,32 +25,32 @@ export function cursorAfter(cursor: u32, span: u32, size: u32, packed: bool): u3
 }
 
 /**
- * Notes that a chain came back with `length` bytes written; the driver sees it at `publish`. `start` is where the
- * burst began.
+ * Notes that a chain came back with `length` bytes written; the driver sees it at `publish`. `used` and `mask` are the
+ * split ring's, see leadOf.
  * @inline
  */
 export function writeUsed(
-  ring: usize,
+  worker: Worker,
+  used: usize,
   mask: u32,
   cursor: u32,
-  start: u32,
   lead: u32,
   id: u32,
   length: u32,
   writable: bool,
   packed: bool,
 ): void {
-  if (packed) writeUsedDescriptor(ring, cursor, start, id, length, writable);
-  else writeUsedElement(ring, mask, cursor + lead, id, length);
+  if (packed) noteUsed(worker, cursor, id, length, writable);
+  else writeUsedElement(used, mask, cursor + lead, id, length);
 }
 
 /**
- * Gives all chains before `cursor` back to the driver: one store for the whole burst, of at least one chain.
+ * Gives all chains before `cursor`, at least one, back to the driver.
  * @inline
  */
-export function publish(queue: Queue, cursor: u32, writable: bool, packed: bool): void {
+export function publish(worker: Worker, queue: Queue, cursor: u32, writable: bool, packed: bool): void {
   const from = queue.nextUsed;
-  if (packed) publishFirst(queue, cursor, writable);
+  if (packed) publishNoted(worker, queue, cursor, writable);
   else publishUsedIndex(queue, cursor);
   const log = logOf(queue);
   if (log != 0) {
@@ -60,11 +60,11 @@ export function publish(queue: Queue, cursor: u32, writable: bool, packed: bool)
 }
 
 /**
- * Where used elements are written: the used ring, or the one ring there is.
+ * Is there room to note the receive buffers of one more frame? Else those before must be published first.
  * @inline
  */
-export function usedRing(queue: Queue, packed: bool): usize {
-  return packed ? queue.desc : queue.used;
+export function mayNote(worker: Worker, packed: bool): bool {
+  return !packed || worker.rxNotes + CHAIN_SEGMENTS <= RX_NOTES;
 }
 
 /**

@@ -400,6 +400,8 @@ export class Bridge {
     worker.set("packet", this.allocate(layout.Packet.size));
     worker.set("packetHeaders", this.allocate(layout.HEADERS_MAX));
     worker.set("fragmentId", Math.floor(Math.random() * 2 ** 32));
+    worker.set("txNoteTable", this.allocate(layout.BURST * layout.Reserved.size));
+    worker.set("rxNoteTable", this.allocate(layout.RX_NOTES * layout.Reserved.size));
     worker.set("reservedTable", this.allocate(layout.CHAIN_SEGMENTS * layout.Reserved.size));
     worker.set("trace", this.allocate(layout.TRACE_EVENTS * layout.TraceEvent.size));
     return worker;

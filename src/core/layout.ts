@@ -1,6 +1,6 @@
 // GENERATED from assembly/abi.ts by tools/layout-transform.mjs at every build. Do not edit.
 
-export const ABI_VERSION = 5;
+export const ABI_VERSION = 6;
 export const BURST = 64;
 export const CALLS_MAX = 32768;
 export const CHAIN_SEGMENTS = 1024;
@@ -10,6 +10,7 @@ export const FRAME_MAX = 65558;
 export const HEADERS_MAX = 512;
 export const HEADER_COPY = 16;
 export const PORTS_MAX = 1024;
+export const RX_NOTES = 2048;
 export const SCRATCH_FROM = 32;
 export const SCRATCH_HEADERS = 48;
 export const SCRATCH_TO = 40;
@@ -242,7 +243,7 @@ export const TraceEvent = {
 } as const;
 
 export const Worker = {
-  size: 320,
+  size: 328,
   fields: {
     id: { offset: 0, type: "u32" },
     transmitqs: { offset: 4, type: "u32" },
@@ -281,6 +282,8 @@ export const Worker = {
     chunkMissTime: { offset: 192, type: "u64" },
     headersApart: { offset: 200, type: "u64" },
     padA: { offset: 224, type: "u64" },
+    txNotes: { offset: 232, type: "u32" },
+    rxNotes: { offset: 236, type: "u32" },
     frameTable: { offset: 256, type: "u32" },
     txSegmentTable: { offset: 260, type: "u32" },
     rxSegmentTable: { offset: 264, type: "u32" },
@@ -291,11 +294,13 @@ export const Worker = {
     headerScratch: { offset: 284, type: "u32" },
     headerCopies: { offset: 288, type: "u32" },
     offloadTable: { offset: 292, type: "u32" },
-    reservedTable: { offset: 296, type: "u32" },
-    trace: { offset: 300, type: "u32" },
-    traceCount: { offset: 304, type: "u32" },
-    packet: { offset: 308, type: "u32" },
-    packetHeaders: { offset: 312, type: "u32" },
-    fragmentId: { offset: 316, type: "u32" },
+    txNoteTable: { offset: 296, type: "u32" },
+    rxNoteTable: { offset: 300, type: "u32" },
+    reservedTable: { offset: 304, type: "u32" },
+    trace: { offset: 308, type: "u32" },
+    traceCount: { offset: 312, type: "u32" },
+    packet: { offset: 316, type: "u32" },
+    packetHeaders: { offset: 320, type: "u32" },
+    fragmentId: { offset: 324, type: "u32" },
   },
 } as const;
