@@ -18,6 +18,7 @@ describeNeeding(["switch", "qemu-10", "guest-tools"], "a machine that changes un
   let bridge: RunningSwitch;
   let sender: Guest;
   let changing: Guest;
+  let senderNic: Nic;
   let nic: Nic;
 
   /** Does the steps in the middle of a stream to the changing guest; after each the stream must go on. */
@@ -52,7 +53,7 @@ describeNeeding(["switch", "qemu-10", "guest-tools"], "a machine that changes un
       });
     [sender, changing] = [await guest("sender", 1), await guest("changing", 2)];
     await Promise.all([sender.booted(), changing.booted()]);
-    await plugNic(sender, bridge, { port: senderPort });
+    senderNic = await plugNic(sender, bridge, { port: senderPort });
     nic = await plugNic(changing, bridge, { port: changingPort, queuePairs });
   });
   afterAll(async () => {
@@ -74,6 +75,13 @@ describeNeeding(["switch", "qemu-10", "guest-tools"], "a machine that changes un
     await underTraffic(async () => {
       expect((await changing.run(`ethtool -G ${nic.name} rx 64 tx 64`)).status).not.toBe(0);
     });
+  });
+
+  test("the sender's checksums and long frames go off and on (ethtool -K)", async () => {
+    const offload = (words: string) => () => sender.must(`ethtool -K ${senderNic.name} ${words}`);
+    await underTraffic(offload("tso off"), offload("tx off"), offload("tx on"), offload("tso on"));
+    const long = await sender.must(`ethtool -k ${senderNic.name}`);
+    expect(long).toMatch(/tcp-segmentation-offload: on/);
   });
 
   test("its link goes down and up (set_link)", async () => {

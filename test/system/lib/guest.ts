@@ -25,6 +25,10 @@ export interface GuestOptions {
   device?: readonly string[];
   /** Programs of this machine that the guest gets, by name, such as "ethtool". */
   programs?: readonly string[];
+  /** Files of this machine that the guest gets: where they lie there, and where here. */
+  files?: Readonly<Record<string, string>>;
+  /** True: QEMU has no kernel for it, the firmware gets one over the NIC (netbootFiles tells which). */
+  netboot?: boolean;
   /** True: the guest speaks IPv6 too; false (default): it sends nothing by itself. */
   ipv6?: boolean;
   /** More arguments of QEMU. */
@@ -70,6 +74,28 @@ const kernelWords = [
   "rcupdate.rcu_expedited=1 noreplace-smp nokaslr",
 ].join(" ");
 
+/** What boots such a guest: kernel, initramfs and command line. */
+function bootFiles(options: GuestOptions): { kernel: string; initrd: string; words: string } {
+  if (kernel === undefined || busyboxFile === undefined) {
+    throw new Error(`guest ${options.name}: a kernel or busybox is missing; see describeNeeding`);
+  }
+  // Without IPv6 a guest sends nothing by itself, so the tests can count frames.
+  const ipv6 = options.ipv6 === true ? [] : ["ipv6.disable=1"];
+  const address = options.socket === undefined ? [] : [`rb.address=${options.address}`];
+  return {
+    kernel: kernel.image,
+    initrd: initramfs(kernel, busyboxFile, options.programs, options.files),
+    words: [kernelWords, ...ipv6, ...address].join(" "),
+  };
+}
+
+/** What a server must hold for a guest with `netboot`, and the iPXE script that fetches it from below `url`. */
+export function netbootFiles(options: GuestOptions, url: string): { kernel: string; initrd: string; script: string } {
+  const { kernel, initrd, words } = bootFiles(options);
+  const script = ["#!ipxe", `kernel ${url}/kernel ${words} initrd=initrd`, `initrd ${url}/initrd`, "boot"];
+  return { kernel, initrd, script: `${script.join("\n")}\n` };
+}
+
 /** Starts QEMU; the guest is there when `booted` says so. */
 export async function startGuest(options: GuestOptions): Promise<Guest> {
   const {
@@ -84,9 +110,7 @@ export async function startGuest(options: GuestOptions): Promise<Guest> {
     more = [],
   } = options;
   const program = qemuFiles[options.qemu];
-  if (program === undefined || kernel === undefined || busyboxFile === undefined) {
-    throw new Error(`guest ${name}: QEMU ${options.qemu} or a guest kernel is missing; see describeNeeding`);
-  }
+  if (program === undefined) throw new Error(`guest ${name}: QEMU ${options.qemu} is missing; see describeNeeding`);
   // `reconnect` is in seconds and gone in newer QEMUs, `reconnect-ms` came with 9.2.
   const again = options.qemu === "7.2" ? "reconnect=1" : "reconnect-ms=200";
   const vectors = options.qemu === "7.2" ? ["vectors=0"] : [];
@@ -94,15 +118,24 @@ export async function startGuest(options: GuestOptions): Promise<Guest> {
   const channelPath = join(scratch, `${name}-channel.sock`);
   const monitorPath = join(scratch, `${name}-monitor.sock`);
   for (const path of [channelPath, monitorPath]) if (existsSync(path)) unlinkSync(path);
-  // Without IPv6 a guest sends nothing by itself, so the tests can count frames.
-  const words = [kernelWords, ...(options.ipv6 === true ? [] : ["ipv6.disable=1"])];
+  const boot = bootFiles(options);
+  const netboot = options.netboot === true;
   const nic =
     socket === undefined
       ? []
       : [
           ...["-chardev", `socket,id=net,path=${socket},${server ? "server=on" : again}`],
           ...["-netdev", "vhost-user,id=net,chardev=net"],
-          ...["-device", ["virtio-net-pci,netdev=net,id=net0,romfile=", `mac=${mac}`, ...vectors, ...device].join(",")],
+          ...[
+            "-device",
+            [
+              "virtio-net-pci,netdev=net,id=net0",
+              `mac=${mac}`,
+              ...(netboot ? ["bootindex=0"] : ["romfile="]),
+              ...vectors,
+              ...device,
+            ].join(","),
+          ],
         ];
 
   const channel = await Channel.open(name, channelPath);
@@ -110,8 +143,7 @@ export async function startGuest(options: GuestOptions): Promise<Guest> {
     ...["-nodefaults", "-no-user-config", "-display", "none", "-smp", "1", "-m", `${memoryMb}M`],
     ...["-object", `memory-backend-memfd,id=m,size=${memoryMb}M,share=on`],
     ...["-machine", `${machine},accel=tcg,memory-backend=m,usb=off,vmport=off`],
-    ...["-kernel", kernel.image, "-initrd", initramfs(kernel, busyboxFile, options.programs)],
-    ...["-append", [...words, ...(socket === undefined ? [] : [`rb.address=${address}`])].join(" ")],
+    ...(netboot ? [] : ["-kernel", boot.kernel, "-initrd", boot.initrd, "-append", boot.words]),
     ...["-chardev", `file,id=console,path=${consoleFile},append=on`, "-serial", "chardev:console"],
     ...["-device", "virtio-serial-pci,max_ports=2", "-chardev", `socket,id=channel,path=${channelPath}`],
     ...["-device", "virtserialport,chardev=channel,nr=1"],

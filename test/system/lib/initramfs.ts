@@ -115,10 +115,19 @@ function programFiles(name: string): string[] {
   return [file, ...[...linked.matchAll(/(\/\S+) \(0x/g)].map(([, library]) => library!)];
 }
 
-/** Path of the image for this kernel with these `programs` of the machine, built when it is not in the cache yet. */
-export function initramfs(kernel: Kernel, busybox: string, programs: readonly string[] = []): string {
-  const extra = [...new Set(programs.flatMap(programFiles))].sort();
-  const extraFolders = new Set(extra.flatMap((path) => foldersOf(path)));
+/**
+ * Path of the image for this kernel with these `programs` of the machine and `files` (place in the guest: place here),
+ * built when it is not in the cache yet.
+ */
+export function initramfs(
+  kernel: Kernel,
+  busybox: string,
+  programs: readonly string[] = [],
+  files: Readonly<Record<string, string>> = {},
+): string {
+  const fromMachine = new Map(programs.flatMap(programFiles).map((path) => [path, path]));
+  const extra = [...fromMachine, ...Object.entries(files)].sort();
+  const extraFolders = new Set(extra.flatMap(([path]) => foldersOf(path)));
   const modules = moduleFiles(kernel);
   const folder = (path: string): Entry => ({ path, mode: 0o040755, data: Buffer.of() });
   const file = (path: string, mode: number, data: Buffer): Entry => ({ path, mode: 0o100000 | mode, data });
@@ -130,7 +139,7 @@ export function initramfs(kernel: Kernel, busybox: string, programs: readonly st
     file("etc/passwd", 0o644, Buffer.from("root:x:0:0::/:/bin/sh\n")),
     file("bin/busybox", 0o755, readFileSync(busybox)),
     file("modules/order", 0o644, Buffer.from(modules.map(name).join("\n"))),
-    ...extra.map((path) => file(path.slice(1), 0o755, readFileSync(path))),
+    ...extra.map(([path, source]) => file(path.slice(1), 0o755, readFileSync(source))),
     ...modules.map((path) => file(`modules/${name(path)}`, 0o644, moduleBytes(path))),
   ]);
   const hash = createHash("sha256").update(archive).digest("hex").slice(0, 16);

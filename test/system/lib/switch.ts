@@ -1,9 +1,10 @@
 // The switch under test, as an operator runs it: the built program in a process of its own, asked over its control
-// socket with `ringbridge status --json`, and looked at from outside through /proc.
+// socket, and looked at from outside through /proc.
 import { execFile } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { ControlClient } from "../../../src/api/control-client.js";
 import type { PortStatus, SwitchStatus } from "../../../src/api/status.js";
 import { cliFile } from "./needs.js";
 import { type Child, scratch, start, waitFor } from "./process.js";
@@ -59,13 +60,8 @@ export async function startSwitch(ports: readonly SwitchPort[], words: readonly 
     control,
   ]);
 
-  const status = async (): Promise<SwitchStatus> => {
-    const { stdout } = await execute(process.execPath, [cliFile, "status", "--json", "--control", control], {
-      timeout: 20_000,
-      maxBuffer: 1 << 24,
-    });
-    return JSON.parse(stdout) as SwitchStatus;
-  };
+  const client = new ControlClient(control, 20_000);
+  const status = (): Promise<SwitchStatus> => client.status();
   const port = async (name: string): Promise<PortStatus> => {
     const found = (await status()).ports.find((candidate) => candidate.name === name);
     if (found === undefined) throw new Error(`the switch has no port ${name}`);
@@ -74,7 +70,8 @@ export async function startSwitch(ports: readonly SwitchPort[], words: readonly 
   const listening = () =>
     existsSync(control) && ports.every(({ role, path }) => role === "connect" || existsSync(path));
   await waitFor("the switch to listen", 20_000, listening, [child]);
-  await status();
+  // Once as an operator asks; later on without a process for each question.
+  await execute(process.execPath, [cliFile, "status", "--json", "--control", control], { timeout: 20_000 });
 
   const proc = (file: string): string => readFileSync(`/proc/${child.pid}/${file}`, "utf8");
   return {
