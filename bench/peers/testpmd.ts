@@ -51,7 +51,7 @@ export function testpmdWords(mode: ForwardMode, sockets: readonly [string, strin
   const peers = mode === "mac" ? [...MAC_FORWARD_GUESTS].map((mac, i) => `--eth-peer=${i},${mac}`) : [];
   return [
     ...ealWords(options.cpu, options.hugePages, MEGABYTES),
-    ...sockets.map((socket, i) => `--vdev=net_vhost${i},iface=${socket},queues=1`),
+    ...sockets.map((socket, i) => `--vdev=net_vhost${i},iface=${socket},queues=1,tso=1`),
     ...applicationWords(mode),
     "--auto-start",
     ...peers,
