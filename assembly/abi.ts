@@ -8,7 +8,7 @@
 // - "worker" fields belong to the worker that polls the queue, or that holds the receiveq.
 // A list {count, items…} is never changed in place: a new one is published and the old one freed after the grace period.
 
-export const ABI_VERSION: u32 = 6;
+export const ABI_VERSION: u32 = 7;
 
 /** Longest burst that is taken from a transmitq at once. */
 export const BURST: u32 = 64;
@@ -17,6 +17,13 @@ export const SEGMENTS: u32 = 2048;
 export const CHAIN_SEGMENTS: u32 = 1024;
 /** Longest frame carried, in bytes without the virtio_net header: 64 KiB behind an Ethernet header with two tags. */
 export const FRAME_MAX: u32 = 65558;
+/**
+ * A transmitq that was not enabled since it started keeps its frames until the clock given to `poll` has moved on by so
+ * many seconds: some front-ends start a ring first and enable it then, and what waits after a reconnect is to be sent.
+ */
+export const HOLD_SECONDS: u32 = 2;
+/** Queue.drainFrom before a worker has seen such a ring. */
+export const HOLD_UNSEEN: u32 = 0xffffffff;
 /** Ports are numbered 0 to PORTS_MAX - 1. */
 export const PORTS_MAX: u32 = 1024;
 /** Bytes of a chunk: what is mapped at once of a region that is not mapped whole; also the width of a pool's windows. */
@@ -128,7 +135,7 @@ export class Queue {
   /** 1: several workers may enqueue here, so they take the lock. */
   shared: u32 = 0;
   // host: may change while the queue runs
-  /** SET_VRING_ENABLE; a disabled transmitq is drained and its frames discarded. */
+  /** SET_VRING_ENABLE; a disabled transmitq is drained and its frames discarded (drainFrom). */
   enabled: u32 = 0;
   /** Descriptor of the call eventfd, -1 for none. */
   callFd: i32 = 0;
@@ -161,7 +168,8 @@ export class Queue {
   spanStart: u64 = 0;
   spanLength: u64 = 0;
   spanWindow: u32 = 0;
-  pad2: u32 = 0;
+  /** A disabled transmitq is drained from this second on, see HOLD_SECONDS. The host clears it when it disables one. */
+  drainFrom: u32 = 0;
   pad3: u64 = 0;
 
   // counters, worker

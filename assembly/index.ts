@@ -69,6 +69,7 @@ export function startQueue(queuePointer: usize): void {
   const queue = changetype<abi.Queue>(queuePointer);
   queue.nextUsed = queue.packed ? queue.nextAvail : <u32>atomic.load<u16>(queue.used, 2);
   forgetCalls(queue);
+  queue.drainFrom = queue.enabled ? 0 : abi.HOLD_UNSEEN;
   queue.status = QUEUE_OK;
   disarmKick(queue);
 }

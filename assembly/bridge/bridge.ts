@@ -28,7 +28,7 @@ const FDB_IN_CACHE: u32 = 256;
 
 /** Moves up to one burst from a transmitq to where it belongs. Returns the number of frames taken. */
 export function serve(core: Core, worker: Worker, queue: Queue, now: u32): u32 {
-  if (!queue.enabled) return discard(worker, queue);
+  if (!queue.enabled) return discard(worker, queue, now);
   const count = dequeue(worker, queue);
   if (count == 0) return 0;
   readAddresses(worker, count);

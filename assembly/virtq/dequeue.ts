@@ -6,6 +6,8 @@ import {
   FRAME_MAX,
   Frame,
   HEADER_COPY,
+  HOLD_SECONDS,
+  HOLD_UNSEEN,
   Offload,
   Port,
   Queue,
@@ -194,9 +196,16 @@ export function complete(worker: Worker, queue: Queue): void {
   requestCall(worker, queue);
 }
 
-/** Takes what a disabled transmitq holds and gives it back unsent, counted (virtio-user and QEMU disable before a stop). */
-export function discard(worker: Worker, queue: Queue): u32 {
+/**
+ * Takes what a disabled transmitq holds and gives it back unsent, counted (virtio-user and QEMU disable before a stop).
+ * One that may still be enabled is left alone for a while.
+ */
+export function discard(worker: Worker, queue: Queue, now: u32): u32 {
   if (queue.status != QUEUE_OK) return 0;
+  if (now < queue.drainFrom) {
+    if (queue.drainFrom == HOLD_UNSEEN) queue.drainFrom = now + HOLD_SECONDS;
+    return 0;
+  }
   const count = queue.packed ? passBack(worker, queue, true) : passBack(worker, queue, false);
   if (count == 0) return 0;
   queue.frames += count;

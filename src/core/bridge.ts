@@ -219,11 +219,15 @@ export class Bridge {
     this.queueCount--;
   }
 
-  /** SET_VRING_ENABLE. A disabled receiveq gets nothing; a disabled transmitq is drained and its frames discarded. */
+  /**
+   * SET_VRING_ENABLE. A disabled receiveq gets nothing; a disabled transmitq is drained and its frames discarded, but
+   * for one that has not been enabled since it started: that keeps them for HOLD_SECONDS.
+   */
   async setEnabled(port: BridgePort, index: number, enabled: boolean): Promise<void> {
     const queue = port.queues.get(index);
     if (!queue || queue.enabled === enabled) return;
     queue.enabled = enabled;
+    if (!enabled) queue.struct.set("drainFrom", 0);
     queue.struct.publish("enabled", Number(enabled));
     if (!queue.running) return;
     if (queue.isReceiveq) await this.publishReceiveqs(port);

@@ -1,6 +1,6 @@
 // GENERATED from assembly/abi.ts by tools/layout-transform.mjs at every build. Do not edit.
 
-export const ABI_VERSION = 6;
+export const ABI_VERSION = 7;
 export const BURST = 64;
 export const CALLS_MAX = 32768;
 export const CHAIN_SEGMENTS = 1024;
@@ -9,6 +9,7 @@ export const CHUNK_SHIFT = 21;
 export const FRAME_MAX = 65558;
 export const HEADERS_MAX = 512;
 export const HEADER_COPY = 16;
+export const HOLD_SECONDS = 2;
 export const PORTS_MAX = 1024;
 export const RX_NOTES = 2048;
 export const SCRATCH_FROM = 32;
@@ -195,6 +196,7 @@ export const Queue = {
     spanStart: { offset: 96, type: "u64" },
     spanLength: { offset: 104, type: "u64" },
     spanWindow: { offset: 112, type: "u32" },
+    drainFrom: { offset: 116, type: "u32" },
     frames: { offset: 128, type: "u64" },
     bytes: { offset: 136, type: "u64" },
     calls: { offset: 144, type: "u64" },

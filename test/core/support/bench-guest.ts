@@ -112,7 +112,7 @@ export class TestGuest {
   }
 
   /** Starts a queue where its ring lies. */
-  async startQueue(index: number, nextAvail = this.firstIndex, callFd = 1): Promise<void> {
+  async startQueue(index: number, nextAvail = this.firstIndex, callFd = 1, enabled = true): Promise<void> {
     const { desc, avail, used } = this.driver(index).ring;
     const { at } = this.memory;
     const ring = {
@@ -124,7 +124,7 @@ export class TestGuest {
       packed: this.rings.packed,
     };
     const worker = ((this.options.firstWorker ?? 0) + (index >> 1)) % this.sw.bridge.workers.length;
-    await this.sw.bridge.startQueue(this.port, index, ring, { callFd, enabled: true, worker });
+    await this.sw.bridge.startQueue(this.port, index, ring, { callFd, enabled, worker });
   }
 
   /** Resets a queue as a driver does: stop, empty ring, start. */
