@@ -225,6 +225,9 @@ export class Worker {
   /** Where the transmitq in hand stands behind the burst, and the receiveq behind the frame that got room last. */
   txCursor: u32 = 0;
   rxCursor: u32 = 0;
+  /** -> the Placement behind that of that frame. */
+  rxPlaced: u32 = 0;
+  pad13: u32 = 0;
   /** Second results of `locate`: the piece of guest memory around the address, and its offset in linear memory. */
   spanWindow: u32 = 0;
   /** OFFLOAD_* that some frame of the burst in hand needs, see offloadTable. */
@@ -258,7 +261,6 @@ export class Worker {
   txNotes: u32 = 0;
   rxNotes: u32 = 0;
   pad11: u64 = 0;
-  pad12: u64 = 0;
 
   // scratch, laid out by the host behind the struct
   /** -> Frame[BURST] */

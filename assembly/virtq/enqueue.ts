@@ -63,7 +63,6 @@ function deliverPacked(worker: Worker, source: Queue, queue: Queue, group: Group
 function deliver(worker: Worker, source: Queue, queue: Queue, group: Group, packed: bool): void {
   const regions: usize = atomic.load<u32>(queue.port, offsetof<Port>("regions"));
   const frames: usize = worker.frameTable;
-  const placements: usize = worker.placements;
   const size = queue.size;
   const mask = size - 1;
   const desc: usize = queue.desc;
@@ -72,7 +71,7 @@ function deliver(worker: Worker, source: Queue, queue: Queue, group: Group, pack
   const begin = queue.nextAvail;
   const lead = leadOf(queue, packed);
   const header = queue.headerSize;
-  // Frames longer than the receiver's driver takes.
+  // Frames longer than the receiver's driver takes: with such in the burst each frame is looked at by itself.
   const uncut = worker.offloaded & ~queue.offloads & OFFLOAD_GSO;
   // Behind the last chain that the driver has given; a packed ring says of each whether it has.
   const end = packed ? 0 : begin + pending(queue);
@@ -83,103 +82,59 @@ function deliver(worker: Worker, source: Queue, queue: Queue, group: Group, pack
   let window: u32 = kept ? queue.spanWindow : 0;
 
   let cursor = begin;
-  let next = placements; // where the next frame is placed; those before it wait for the copy
+  let next: usize = worker.placements; // where the next frame is placed; those before it wait for the copy
   let delivered: u32 = 0;
   let bytes: u64 = 0;
   worker.rxSegments = 0;
   holdForDelivery(worker);
 
   let number = group.first;
-  for (let left = group.count; left > 0; --left) {
-    const frame = changetype<Frame>(frames + number * offsetof<Frame>());
-    if (uncut && offloadOf(worker, number).needs & uncut) {
-      copyPlaced(worker, queue, next);
-      next = placements;
-      worker.rxSegments = 0;
-      worker.rxCursor = cursor;
-      deliverCut(worker, source, queue, regions, number, end);
-      cursor = worker.rxCursor;
-      length = 0; // its window may have gone to another chunk
-      if (queue.status != QUEUE_OK) {
-        if (left > 1) countDrop(queue, DROP_RX_CHAIN_BAD, left - 1);
-        break;
-      }
-      number = frame.next;
-      continue;
-    }
-    const need = frame.length + header;
-    let placement = changetype<Placement>(next);
-    let placed = false;
-    if (packed || cursor != end) {
+  let left = group.count;
+  while (left > 0) {
+    // No function is called in this loop: then what it needs stays in registers.
+    for (; left > 0 && !uncut; --left) {
+      if (!packed && cursor == end) break;
       const head: u32 = packed ? 0 : headAt(avail, mask, cursor);
-      if (packed || head < size) {
-        // By far the most common buffer is one descriptor with room for all, in the same piece as the one before.
-        const entry = packed ? slotAt(desc, cursor) : desc + (head << 4);
-        const rest = packed ? descriptorAt(desc, cursor) : load<u64>(entry, 8);
-        const inside = load<u64>(entry) - start;
-        const room = <u32>rest;
-        const flags = flagsOf(rest, packed) & (VIRTQ_DESC_F_NEXT | VIRTQ_DESC_F_WRITE | VIRTQ_DESC_F_INDIRECT);
-        if (
-          flags == VIRTQ_DESC_F_WRITE &&
-          room >= need &&
-          inside < length &&
-          room <= length - inside &&
-          (!packed || isAvailable(rest, cursor))
-        ) {
-          placement.at = window + <u32>inside;
-          placement.segments = 1;
-          placement.buffers = 1;
-          const id = packed ? <u32>(rest >> 32) & 0xffff : head;
-          writeUsed(worker, used, mask, cursor, lead, id, need, true, packed);
-          cursor = cursorAfter(cursor, 1, size, packed);
-          placed = true;
-        }
-      }
+      if (!packed && head >= size) break;
+      const frame = changetype<Frame>(frames + number * offsetof<Frame>());
+      const need = frame.length + header;
+      // By far the most common buffer is one descriptor with room for all, in the same piece as the one before.
+      const entry = packed ? slotAt(desc, cursor) : desc + (head << 4);
+      const rest = packed ? descriptorAt(desc, cursor) : load<u64>(entry, 8);
+      const inside = load<u64>(entry) - start;
+      const room = <u32>rest;
+      const flags = flagsOf(rest, packed) & (VIRTQ_DESC_F_NEXT | VIRTQ_DESC_F_WRITE | VIRTQ_DESC_F_INDIRECT);
+      if (flags != VIRTQ_DESC_F_WRITE || room < need || inside >= length || room > length - inside) break;
+      if (packed && (!isAvailable(rest, cursor) || !mayNote(worker, packed))) break;
+      const placement = changetype<Placement>(next);
+      placement.at = window + <u32>inside;
+      placement.segments = 1;
+      placement.buffers = 1;
+      placement.frame = number;
+      writeUsed(worker, used, mask, cursor, lead, packed ? <u32>(rest >> 32) & 0xffff : head, need, true, packed);
+      cursor = cursorAfter(cursor, 1, size, packed);
+      next += offsetof<Placement>();
+      ++delivered;
+      bytes += frame.length;
+      trace(worker, TRACE_ENQUEUE, changetype<usize>(queue), number, 1);
+      number = frame.next;
     }
-    if (!placed) {
-      if (worker.rxSegments + CHAIN_SEGMENTS > SEGMENTS || !mayNote(worker, packed)) {
-        copyPlaced(worker, queue, next);
-        next = placements;
-        placement = changetype<Placement>(next);
-        worker.rxSegments = 0;
-        if (!mayNote(worker, packed)) publish(worker, queue, cursor, true, packed);
-      }
-      worker.rxCursor = cursor;
-      let cause = reserve(worker, queue, regions, placement, end, need);
-      if (cause == DROP_WINDOW) {
-        // The frames placed before it hold the windows: they go first. Those of a frame that asks too much go too.
-        const alone = next == placements;
-        copyPlaced(worker, queue, next);
-        next = placements;
-        placement = changetype<Placement>(next);
-        worker.rxSegments = 0;
-        length = 0;
-        holdForDelivery(worker);
-        if (!alone) cause = reserve(worker, queue, regions, placement, end, need);
-      }
-      // Bad chains are given back with nothing in them; buffers that were only too few stay with the ring.
-      cursor = worker.rxCursor;
-      if (cause >= 0) {
-        countDrop(queue, cause, 1);
-        if (queue.status != QUEUE_OK) {
-          // The ring broke: what was reserved before stands, the rest of the group cannot be delivered.
-          if (left > 1) countDrop(queue, DROP_RX_CHAIN_BAD, left - 1);
-          break;
-        }
-        number = frame.next;
-        continue;
-      }
-      start = worker.spanStart;
-      length = worker.spanLength;
-      window = worker.spanWindow;
-      keepSpan(worker, queue, regions);
+    if (left == 0) break;
+    worker.rxCursor = cursor;
+    worker.rxPlaced = <u32>next;
+    const going = placeAnyShape(worker, source, queue, regions, number, end, uncut);
+    cursor = worker.rxCursor;
+    next = worker.rxPlaced;
+    start = worker.spanStart;
+    length = worker.spanLength;
+    window = worker.spanWindow;
+    --left;
+    if (!going) {
+      // The ring broke: what was reserved before stands, the rest of the group cannot be delivered.
+      if (left > 0) countDrop(queue, DROP_RX_CHAIN_BAD, left);
+      break;
     }
-    placement.frame = number;
-    next += offsetof<Placement>();
-    ++delivered;
-    bytes += frame.length;
-    trace(worker, TRACE_ENQUEUE, changetype<usize>(queue), number, placement.buffers);
-    number = frame.next;
+    number = changetype<Frame>(frames + number * offsetof<Frame>()).next;
   }
 
   copyPlaced(worker, queue, next);
@@ -187,6 +142,63 @@ function deliver(worker: Worker, source: Queue, queue: Queue, group: Group, pack
   if (cursor != begin) requestCall(worker, queue);
   queue.frames += delivered;
   queue.bytes += bytes;
+}
+
+/**
+ * Finds room for one frame in buffers of any shape, behind worker.rxPlaced and .rxCursor and moving both on; or cuts it,
+ * or drops it and counts why. worker.span* is then where the next buffer may lie. False: the ring is broken.
+ */
+function placeAnyShape(
+  worker: Worker,
+  source: Queue,
+  queue: Queue,
+  regions: usize,
+  number: u32,
+  end: u32,
+  uncut: u32,
+): bool {
+  const frame = changetype<Frame>(worker.frameTable + number * offsetof<Frame>());
+  const packed = queue.packed != 0;
+  if (uncut && offloadOf(worker, number).needs & uncut) {
+    copyAllPlaced(worker, queue);
+    deliverCut(worker, source, queue, regions, number, end);
+    worker.spanLength = 0; // its window may have gone to another chunk
+    return queue.status == QUEUE_OK;
+  }
+  if (worker.rxSegments + CHAIN_SEGMENTS > SEGMENTS || !mayNote(worker, packed)) {
+    copyAllPlaced(worker, queue);
+    if (!mayNote(worker, packed)) publish(worker, queue, worker.rxCursor, true, true);
+  }
+  const need = frame.length + queue.headerSize;
+  let cause = reserve(worker, queue, regions, changetype<Placement>(worker.rxPlaced), end, need);
+  if (cause == DROP_WINDOW) {
+    // The frames placed before it hold the windows: they go first. Those of a frame that asks too much go too.
+    const alone = worker.rxPlaced == worker.placements;
+    copyAllPlaced(worker, queue);
+    holdForDelivery(worker);
+    if (!alone) cause = reserve(worker, queue, regions, changetype<Placement>(worker.rxPlaced), end, need);
+  }
+  if (cause >= 0) {
+    // Bad chains have been given back with nothing in them; buffers that were only too few stay with the ring.
+    countDrop(queue, cause, 1);
+    worker.spanLength = 0;
+    return queue.status == QUEUE_OK;
+  }
+  keepSpan(worker, queue, regions);
+  const placement = changetype<Placement>(worker.rxPlaced);
+  placement.frame = number;
+  worker.rxPlaced += offsetof<Placement>();
+  queue.frames += 1;
+  queue.bytes += frame.length;
+  trace(worker, TRACE_ENQUEUE, changetype<usize>(queue), number, placement.buffers);
+  return true;
+}
+
+/** Lets the frames placed so far go, and their segments and places be used again. */
+function copyAllPlaced(worker: Worker, queue: Queue): void {
+  copyPlaced(worker, queue, worker.rxPlaced);
+  worker.rxPlaced = worker.placements;
+  worker.rxSegments = 0;
 }
 
 /** The copies of all frames placed before `end`; what they wrote is marked where the receiver is being migrated. */

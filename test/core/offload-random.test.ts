@@ -61,7 +61,8 @@ describe.each(TARGETS)("random offloads, %s build", (target) => {
       fc.asyncProperty(
         shapes,
         fc.nat(),
-        fc.integer({ min: 64, max: 3000 }),
+        // So long that 400 buffers hold what one frame is cut into.
+        fc.integer({ min: 160, max: 3000 }),
         fc.array(fc.integer({ min: 1, max: 3000 }), { maxLength: 12 }),
         fc.option(fc.subarray(GUEST_BITS)),
         fc.boolean(),
