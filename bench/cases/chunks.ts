@@ -36,7 +36,7 @@ async function oneByOne(name: string, places: number): Promise<Case> {
   for (let i = 0; i < FRAMES; i++) {
     const address = ram.chunk(i % places) + 4096n;
     ram.write(address, bytes);
-    sender.tx[0]!.add([{ address, length: bytes.length }], 0n);
+    sender.tx[0]!.add([{ address, length: bytes.length }], []);
   }
   const queues = [sender.queue(1), receiver.queue(0)];
   const moved = queues.flatMap(({ struct }) =>

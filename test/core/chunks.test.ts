@@ -67,7 +67,7 @@ for (const target of TARGETS) {
           at += length;
         }
         expect(at).toBe(whole.length);
-        expect(sender.tx[0]!.add(pieces, 0n)).not.toBeNull();
+        expect(sender.tx[0]!.add(pieces, [])).not.toBeNull();
       };
       const offer = (pieces: Piece[]) => {
         const buffers = pieces.map((piece) => ({ ...piece, writable: true }));
@@ -146,7 +146,7 @@ for (const target of TARGETS) {
         expect(s.take()).toEqual([data]);
       }
       // One byte on there is nothing.
-      s.sender.tx[0]!.add([{ address: last.address + 1n, length }], 0n);
+      s.sender.tx[0]!.add([{ address: last.address + 1n, length }], []);
       s.offer([{ address: last.address + 1n, length }]);
       s.send(data, [first]);
       s.sw.settle();
@@ -225,7 +225,7 @@ for (const target of TARGETS) {
       s.from.write(table, new Uint8Array(entries.buffer));
       const driver = s.sender.splitDriver(1);
       const place = { address: table, length: 16 * 1000 };
-      const head = driver.add([place], 0n)!;
+      const head = driver.add([place], [])!;
       driver.writeDescriptor(driver.ring.desc, head, place, VIRTQ_DESC_F_INDIRECT, 0);
       const good = frame(2, 1, 200);
       s.offer([{ address: s.to.base, length: 2000 }]);
@@ -257,7 +257,7 @@ for (const target of TARGETS) {
         s.from.write(table, new Uint8Array(entries.buffer));
         const driver = s.sender.splitDriver(1);
         const place = { address: table, length: 16 * parts.length };
-        const head = driver.add([place], 0n)!;
+        const head = driver.add([place], [])!;
         driver.writeDescriptor(driver.ring.desc, head, place, VIRTQ_DESC_F_INDIRECT, 0);
         s.offer([{ address: s.to.base, length: 2000 }]);
         s.sw.settle();
@@ -336,7 +336,7 @@ for (const target of TARGETS) {
       await s.sw.bridge.chunks.remove(s.from.chunks, (offset) => unmap(base, offset, CHUNK));
       expect([mapped() - before, s.sw.bridge.chunks.usage(0).used]).toEqual([3, 3]);
       expect(s.sw.bridge.control.usedBytes).toBeLessThan(used);
-      s.sender.tx[0]!.add([{ address: s.from.chunk(0), length: 200 }], 0n);
+      s.sender.tx[0]!.add([{ address: s.from.chunk(0), length: 200 }], []);
       s.sw.settle();
       expect(s.sender.drops(1)).toEqual({ DROP_TX_ADDRESS: 1 });
     });

@@ -267,7 +267,7 @@ describe.each(TARGETS)("the dirty log, %s build", (target) => {
       for (const [at, value] of Object.entries(headers)) view.setUint16(12 + Number(at), value);
       const address = sender.allocate(whole.length);
       sender.write(address, whole);
-      sender.tx[0]!.add([{ address, length: whole.length }], 0n);
+      sender.tx[0]!.add([{ address, length: whole.length }], []);
       migration.follow();
       sw.settle();
       expect(receiver.queue(0).counters().frames).toBe(Math.ceil(payload / 1448));

@@ -14,7 +14,8 @@ import { tcp4, tcp6, udp4, udp6 } from "./support/offload-kinds.js";
 import { encodeHeader, NO_OFFLOAD, type NetHeader, packet, parse } from "./support/packets.js";
 import { testMemory } from "./support/test-switch.js";
 import { ask } from "./support/wire.js";
-import { type Span, Witness } from "./support/witness.js";
+import type { Span } from "../../src/testing/ram.js";
+import { Witness } from "./support/witness.js";
 
 const TCPV4 = virtio.VIRTIO_NET_HDR_GSO_TCPV4;
 const TCPV6 = virtio.VIRTIO_NET_HDR_GSO_TCPV6;
@@ -201,7 +202,7 @@ test("headers that change while the frame is sent are believed as they were read
   const sent = 4000;
   const witness = new Witness(sw);
   for (let i = 0; i < sent; i++) {
-    expect(sender.tx[0]!.add([{ address: at, length: sender.headerBytes + long.length }], 0n)).not.toBeNull();
+    expect(sender.tx[0]!.add([{ address: at, length: sender.headerBytes + long.length }], [])).not.toBeNull();
     sw.settle();
     expect(sender.reclaim()).toBe(1);
     received += receiver.receiveWithHeaders(0, true).length;

@@ -337,7 +337,7 @@ describe.each(VARIANTS)("several regions, $target build, $form ring", ({ target,
   function sendFrom(guest: TestGuest, address: bigint, bytes: Uint8Array): void {
     guest.write(address, new Uint8Array(12));
     guest.write(address + 12n, bytes);
-    guest.tx[0]!.add([{ address, length: 12 + bytes.length }], 0n);
+    guest.tx[0]!.add([{ address, length: 12 + bytes.length }], []);
   }
 
   test("buffers that cross into the next region are read and written on both sides of every border", async () => {

@@ -1,5 +1,7 @@
 // Ethernet frames for tests.
 
+export { concat } from "../../../src/testing/bytes.js";
+
 /** An Ethernet frame: addresses by short number (02:00:00:00:NN:NN) or as 6 octets, payload derived from `seed`. */
 export function frame(to: number | number[], from: number | number[], length: number, seed = 1): Uint8Array {
   const bytes = new Uint8Array(length);
@@ -25,14 +27,4 @@ export function numberOf(bytes: Uint8Array): number {
 
 function mac(address: number | number[]): number[] {
   return typeof address === "number" ? [2, 0, 0, 0, address >> 8, address & 0xff] : address;
-}
-
-export function concat(parts: Uint8Array[]): Uint8Array {
-  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
 }

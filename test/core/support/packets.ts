@@ -1,6 +1,9 @@
 // TCP and UDP packets for tests, and struct virtio_net_hdr. What a network card makes of them is in wire.ts.
 
+import { get16, put16, put32 } from "../../../src/testing/bytes.js";
 import { concat } from "./frames.js";
+
+export { get16, get32, put16, put32 } from "../../../src/testing/bytes.js";
 
 export const TCP = 6;
 export const UDP = 17;
@@ -197,22 +200,4 @@ export function fold(sum: number): number {
   let folded = sum;
   while (folded > 0xffff) folded = (folded % 0x10000) + Math.floor(folded / 0x10000);
   return folded;
-}
-
-export function get16(bytes: Uint8Array, at: number): number {
-  return (bytes[at]! << 8) | bytes[at + 1]!;
-}
-
-export function put16(bytes: Uint8Array, at: number, value: number): void {
-  bytes[at] = value >> 8;
-  bytes[at + 1] = value;
-}
-
-export function get32(bytes: Uint8Array, at: number): number {
-  return get16(bytes, at) * 0x10000 + get16(bytes, at + 2);
-}
-
-export function put32(bytes: Uint8Array, at: number, value: number): void {
-  put16(bytes, at, value >>> 16);
-  put16(bytes, at + 2, value & 0xffff);
 }

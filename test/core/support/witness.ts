@@ -1,12 +1,7 @@
 // A witness of linear memory: who wrote where he must not?
 
+import type { Span } from "../../../src/testing/ram.js";
 import type { TestSwitch } from "./bench-guest.js";
-
-/** A range of linear memory, in bytes. */
-export interface Span {
-  offset: number;
-  length: number;
-}
 
 /** Remembers all windows (guests' RAM and the pages between them), to compare with what they hold later. */
 export class Witness {

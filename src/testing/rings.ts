@@ -1,4 +1,4 @@
-// A test guest's rings, split or packed as its features say: their places, their state at the start, their drivers.
+// A guest's rings, split or packed as its features say: their places, their state at the start, their drivers.
 
 import {
   VIRTIO_F_EVENT_IDX,
@@ -7,24 +7,17 @@ import {
   VIRTQ_DESC_F_AVAIL,
   VIRTQ_DESC_F_USED,
   VIRTQ_DESC_SIZE,
-} from "../../../assembly/spec/virtio.js";
-import { bits, hasBit } from "../../../src/core/feature-bits.js";
-import { PACKED_RING_ALIGN, PACKED_START, PACKED_WRAP, packedRingBytes } from "../../../src/core/packed-ring.js";
-import { splitRingBytes } from "../../../src/core/split-ring.js";
-import { PackedDriver } from "../../../src/guest/packed-driver.js";
-import type { GuestMemory, RingAddresses, RingDriver } from "../../../src/guest/ring-driver.js";
-import { SplitDriver } from "../../../src/guest/split-driver.js";
-import { TARGETS } from "./test-switch.js";
+} from "../../assembly/spec/virtio.js";
+import { hasBit } from "../core/feature-bits.js";
+import { PACKED_RING_ALIGN, PACKED_START, PACKED_WRAP, packedRingBytes } from "../core/packed-ring.js";
+import { SPLIT_RING_ALIGN, splitRingBytes } from "../core/split-ring.js";
+import { PackedDriver } from "../guest/packed-driver.js";
+import type { GuestMemory, RingAddresses, RingDriver } from "../guest/ring-driver.js";
+import { SplitDriver } from "../guest/split-driver.js";
 
-/** Every build of the core with either form of ring; `ring` is the feature bit that asks for it. */
-export const VARIANTS = TARGETS.flatMap((target) => [
-  { target, form: "split", ring: 0n },
-  { target, form: "packed", ring: bits(VIRTIO_F_RING_PACKED) },
-]);
-
-const SPLIT_RING_ALIGN = { desc: 16, avail: 2, used: 4 } as const;
 const PARTS = ["desc", "avail", "used"] as const;
 
+/** How the rings of a guest with these features look; `memory` is where they lie. */
 export class GuestRings {
   readonly packed: boolean;
   /** Bytes of the parts of one ring. */

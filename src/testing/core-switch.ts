@@ -1,0 +1,76 @@
+// A switch without threads: whoever has it polls its workers.
+
+import { Bridge } from "../core/bridge.js";
+import { type CoreExports, instantiateCore, type MapChunk } from "../core/module.js";
+
+export interface CoreSwitchOptions {
+  /** A build of the core, and a memory that no living switch uses: shared unless it is the browser's build. */
+  module: WebAssembly.Module;
+  memory: WebAssembly.Memory;
+  /** Default 1. */
+  workers?: number;
+  fdb?: Partial<{ limit: number; portLimit: number; ageingSeconds: number }>;
+  /** Windows of each worker for regions that are not mapped whole, and what maps chunks over them. Default none. */
+  chunkWindows?: number;
+  mapChunk?: MapChunk;
+}
+
+export class CoreSwitch {
+  readonly memory: WebAssembly.Memory;
+  readonly core: CoreExports;
+  readonly bridge: Bridge;
+  readonly windowsStart = 8 * 1024 * 1024;
+  /** The clock of `poll`, in seconds: any second may be the first. */
+  now = 1;
+
+  constructor({ module, memory, workers = 1, fdb, chunkWindows, mapChunk }: CoreSwitchOptions) {
+    this.memory = memory;
+    this.core = instantiateCore(module, memory, mapChunk);
+    this.bridge = new Bridge({
+      memory,
+      core: this.core,
+      workers,
+      fdb: { limit: 1024, portLimit: 1024, ageingSeconds: 300, ...fdb },
+      windowsStart: this.windowsStart,
+      chunkWindows,
+    });
+  }
+
+  /** One round of a worker. Returns frames moved. */
+  poll(worker = 0): number {
+    return this.core.poll(this.bridge.core.at, this.bridge.workers[worker]!.at, this.now);
+  }
+
+  /** Polls until nothing moves. */
+  settle(): void {
+    for (let i = 0; i < 10_000; i++) if (this.poll() === 0) return;
+    throw new Error("the switch never comes to rest");
+  }
+
+  /** Asks worker 0's drivers for kicks. True when one has work already. */
+  arm(): boolean {
+    return this.core.arm(this.bridge.workers[0]!.at) === 1;
+  }
+
+  disarm(): void {
+    this.core.disarm(this.bridge.workers[0]!.at);
+  }
+
+  /** Port and queue number of each queue in a worker's call list after the last poll; they are marked as called. */
+  takeCalls(worker = 0): { port: number; index: number }[] {
+    const { bridge } = this;
+    const struct = bridge.workers[worker]!;
+    const list = struct.get("calls") >>> 2;
+    const pointers = Array.from(bridge.views.u32.subarray(list, list + struct.get("callCount")));
+    return pointers.map((at) => {
+      for (const port of bridge.ports.values()) {
+        for (const queue of port.queues.values()) {
+          if (queue.struct.at !== at) continue;
+          queue.struct.publish("callPending", 0);
+          return { port: port.id, index: queue.index };
+        }
+      }
+      throw new Error(`no queue at ${at}`);
+    });
+  }
+}
