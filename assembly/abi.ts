@@ -8,7 +8,7 @@
 // - "worker" fields belong to the worker that polls the queue, or that holds the receiveq.
 // A list {count, items…} is never changed in place: a new one is published and the old one freed after the grace period.
 
-export const ABI_VERSION: u32 = 7;
+export const ABI_VERSION: u32 = 8;
 
 /** Longest burst that is taken from a transmitq at once. */
 export const BURST: u32 = 64;
@@ -99,6 +99,9 @@ export class Port {
   receiveqs: u32 = 0;
   /** -> DirtyLog, 0 while nothing is logged. Published. */
   log: u32 = 0;
+  /** Most bytes behind a frame's Ethernet header that its driver takes, where it has agreed to VIRTIO_NET_F_MTU; else 0. */
+  mtu: u32 = 0;
+  pad: u32 = 0;
 }
 
 /** A bitmap that the front-end shares, with one bit for each 4 KiB page of the guest (assembly/memory/log.ts). */

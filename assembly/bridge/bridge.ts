@@ -180,7 +180,7 @@ function deliverGroups(worker: Worker, queue: Queue): void {
     store<u8>(worker.groupOf + port.id, 0);
     const receiveq = steer(worker, queue, port);
     if (receiveq == 0) countDrop(queue, DROP_PORT_DOWN, group.count);
-    else enqueue(worker, queue, changetype<Queue>(receiveq), group);
+    else enqueue(worker, queue, changetype<Queue>(receiveq), group.first, group.count);
   }
   worker.groups = 0;
 }
@@ -197,7 +197,7 @@ function deliverFlood(core: Core, worker: Worker, queue: Queue): void {
     if (load<u32>(item) == queue.port) continue;
     const receiveq = steer(worker, queue, port);
     if (receiveq == 0) continue;
-    enqueue(worker, queue, changetype<Queue>(receiveq), group);
+    enqueue(worker, queue, changetype<Queue>(receiveq), group.first, group.count);
     ++copies;
   }
   if (copies == 0) countDrop(queue, DROP_NO_PORT, group.count);

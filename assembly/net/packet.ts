@@ -15,6 +15,7 @@ const ETHERTYPE_CTAG: u32 = 0x0081;
 const ETHERTYPE_STAG: u32 = 0xa888;
 const TAG: u32 = 4;
 const TAGS_MAX: u32 = 2;
+const LINK_HEADER_MAX: u32 = ETHERNET_HEADER + TAGS_MAX * TAG;
 
 export const IPPROTO_TCP: u32 = 6;
 export const IPPROTO_UDP: u32 = 17;
@@ -29,6 +30,7 @@ const TCP_HEADER: u32 = 20;
 const UDP_HEADER: u32 = 8;
 /** Bytes in which fragment offsets count (RFC 791, 3.1). */
 export const FRAGMENT_UNIT: u32 = 8;
+export const IPV6_FRAGMENT_HEADER: u32 = 8;
 /** MF and the fragment offset in bytes 6 and 7 of an IPv4 header, as a little-endian load sees them. */
 const IPV4_FRAGMENT: u32 = 0xff3f;
 /** Longest that an IP header can say. */
@@ -42,16 +44,9 @@ export function readPacket(worker: Worker, frame: Frame): bool {
   const packet = changetype<Packet>(worker.packet);
   const headers: usize = worker.packetHeaders;
   const have = min(frame.length, HEADERS_MAX);
-  if (frame.segments == 1) copy(headers, frame.at, have);
-  else gather(headers, frame.at, have);
-
-  let network = ETHERNET_HEADER;
-  let type = <u32>load<u16>(headers, 12);
-  for (let tags: u32 = 0; tags < TAGS_MAX && (type == ETHERTYPE_CTAG || type == ETHERTYPE_STAG); ++tags) {
-    if (network + TAG > have) return false;
-    type = load<u16>(headers + network, 2);
-    network += TAG;
-  }
+  copyHeaders(headers, frame, have);
+  const network = behindTags(headers, have);
+  const type = <u32>load<u16>(headers + network - 2);
   packet.network = network;
   const room = frame.length - network;
   if (type == ETHERTYPE_IPV4) {
@@ -62,6 +57,29 @@ export function readPacket(worker: Worker, frame: Frame): bool {
     return false;
   }
   return readTransport(packet, headers, have);
+}
+
+/** Bytes of a frame's Ethernet header with up to two tags; what of them lies in the frame. worker.packetHeaders is used. */
+export function linkHeader(worker: Worker, frame: Frame): u32 {
+  const have = min(frame.length, LINK_HEADER_MAX);
+  copyHeaders(worker.packetHeaders, frame, have);
+  return behindTags(worker.packetHeaders, have);
+}
+
+function copyHeaders(to: usize, frame: Frame, length: u32): void {
+  if (frame.segments == 1) copy(to, frame.at, length);
+  else gather(to, frame.at, length);
+}
+
+/** Where what the EtherType in front of it names begins, among `have` bytes of headers. */
+function behindTags(headers: usize, have: u32): u32 {
+  let network = ETHERNET_HEADER;
+  for (let tags: u32 = 0; tags < TAGS_MAX && network + TAG <= have; ++tags) {
+    const type = <u32>load<u16>(headers + network - 2);
+    if (type != ETHERTYPE_CTAG && type != ETHERTYPE_STAG) break;
+    network += TAG;
+  }
+  return network;
 }
 
 function readIpv4(packet: Packet, headers: usize, have: u32): bool {

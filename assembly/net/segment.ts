@@ -14,12 +14,11 @@ import { OFFLOAD_CSUM } from "../spec/offload";
 import { VIRTIO_NET_HDR_F_NEEDS_CSUM, VIRTIO_NET_HDR_GSO_UDP } from "../spec/virtio";
 import { finish, fold, storeChecksum, sumBytes, sumSegments } from "./checksum";
 import { abilityFor } from "./offload";
-import { FRAGMENT_UNIT, IPPROTO_FRAGMENT, IPPROTO_TCP, IPV6_HEADER, readPacket } from "./packet";
+import { FRAGMENT_UNIT, IPPROTO_FRAGMENT, IPPROTO_TCP, IPV6_FRAGMENT_HEADER, IPV6_HEADER, readPacket } from "./packet";
 
 const TCP_FIN: u32 = 0x01;
 const TCP_PSH: u32 = 0x08;
 const TCP_CWR: u32 = 0x80;
-const IPV6_FRAGMENT_HEADER: u32 = 8;
 /** More fragments, in the first byte of IPv4's fragment field. */
 const IPV4_MF: u32 = 0x20;
 

@@ -50,4 +50,6 @@ export const DROP_TX_OFFLOAD = 14;
  * than a worker's pool holds, or the kernel would not map one. Counted on the queue whose buffer it is.
  */
 export const DROP_WINDOW = 15;
-export const DROP_CAUSES = 16;
+/** Longer than the MTU that the receiving driver has agreed to (virtio 1.3, 5.1.4.1). Counted on the receiveq. */
+export const DROP_MTU = 16;
+export const DROP_CAUSES = 17;

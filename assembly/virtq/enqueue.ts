@@ -8,7 +8,6 @@ import {
   CHAIN_SEGMENTS,
   DirtyLog,
   Frame,
-  Group,
   Offload,
   Placement,
   Port,
@@ -23,10 +22,11 @@ import { copy, copySegments, onePiece } from "../memory/copy";
 import { generationOf, keepSpan } from "../memory/regions";
 import { holdForDelivery } from "../memory/windows";
 import { completeChecksum } from "../net/checksum";
+import { exceedsMtu } from "../net/mtu";
 import { logOf, markPlaced } from "../memory/log";
 import { writeHeader, writeHeaderSegments } from "../net/header";
 import { OFFLOAD_GSO } from "../spec/offload";
-import { DROP_PORT_DOWN, DROP_RX_CHAIN_BAD, DROP_WINDOW, QUEUE_OK } from "../spec/status";
+import { DROP_MTU, DROP_PORT_DOWN, DROP_RX_CHAIN_BAD, DROP_WINDOW, QUEUE_OK } from "../spec/status";
 import { VIRTQ_DESC_F_INDIRECT, VIRTQ_DESC_F_NEXT, VIRTQ_DESC_F_WRITE } from "../spec/virtio";
 import { trace, TRACE_ENQUEUE } from "../trace";
 import { deliverCut } from "./cut";
@@ -36,31 +36,56 @@ import { reserve } from "./reserve";
 import { cursorAfter, flagsOf, leadOf, mayNote, publish, writeUsed } from "./ring";
 import { headAt, pending } from "./split";
 
-/** Delivers a group of frames, taken from `source`, to one receiveq. */
-export function enqueue(worker: Worker, source: Queue, queue: Queue, group: Group): void {
+/** Delivers a group of `count` frames, taken from `source`, the first of them number `first`, to one receiveq. */
+export function enqueue(worker: Worker, source: Queue, queue: Queue, first: u32, count: u32): void {
   // Read once: the host may clear it while we hold the lock, and then it would stay locked.
   const shared = queue.shared;
   if (shared) acquire(queue);
   if (queue.status == QUEUE_OK) {
-    if (queue.packed) deliverPacked(worker, source, queue, group);
-    else deliverSplit(worker, source, queue, group);
+    const mtu = changetype<Port>(queue.port).mtu;
+    if (mtu) deliverWithin(worker, source, queue, first, count, mtu);
+    else deliverRun(worker, source, queue, first, count);
   } else {
-    countDrop(source, DROP_PORT_DOWN, group.count);
+    countDrop(source, DROP_PORT_DOWN, count);
   }
   if (shared) release(queue);
 }
 
-// Functions apart, though of one source: V8 compiles the loop of either better when the other is not beside it.
-function deliverSplit(worker: Worker, source: Queue, queue: Queue, group: Group): void {
-  deliver(worker, source, queue, group, false);
+/** The same without the frames that are longer than the MTU: those between them go, run by run. */
+function deliverWithin(worker: Worker, source: Queue, queue: Queue, first: u32, count: u32, mtu: u32): void {
+  let run: u32 = 0;
+  let number = first;
+  for (let left = count; left > 0; --left) {
+    const next = changetype<Frame>(worker.frameTable + number * offsetof<Frame>()).next;
+    if (exceedsMtu(worker, number, mtu)) {
+      if (run > 0) deliverRun(worker, source, queue, first, run);
+      countDrop(queue, DROP_MTU, 1);
+      first = next;
+      run = 0;
+    } else {
+      ++run;
+    }
+    number = next;
+  }
+  if (run > 0) deliverRun(worker, source, queue, first, run);
 }
 
-function deliverPacked(worker: Worker, source: Queue, queue: Queue, group: Group): void {
-  deliver(worker, source, queue, group, true);
+function deliverRun(worker: Worker, source: Queue, queue: Queue, first: u32, count: u32): void {
+  if (queue.packed) deliverPacked(worker, source, queue, first, count);
+  else deliverSplit(worker, source, queue, first, count);
+}
+
+// Functions apart, though of one source: V8 compiles the loop of either better when the other is not beside it.
+function deliverSplit(worker: Worker, source: Queue, queue: Queue, first: u32, count: u32): void {
+  deliver(worker, source, queue, first, count, false);
+}
+
+function deliverPacked(worker: Worker, source: Queue, queue: Queue, first: u32, count: u32): void {
+  deliver(worker, source, queue, first, count, true);
 }
 
 /** @inline */
-function deliver(worker: Worker, source: Queue, queue: Queue, group: Group, packed: bool): void {
+function deliver(worker: Worker, source: Queue, queue: Queue, first: u32, count: u32, packed: bool): void {
   const regions: usize = atomic.load<u32>(queue.port, offsetof<Port>("regions"));
   const frames: usize = worker.frameTable;
   const size = queue.size;
@@ -88,8 +113,8 @@ function deliver(worker: Worker, source: Queue, queue: Queue, group: Group, pack
   worker.rxSegments = 0;
   holdForDelivery(worker);
 
-  let number = group.first;
-  let left = group.count;
+  let number = first;
+  let left = count;
   while (left > 0) {
     // No function is called in this loop: then what it needs stays in registers.
     for (; left > 0 && !uncut; --left) {

@@ -131,6 +131,11 @@ export class Bridge {
     await this.replace(port.struct, "regions", this.regionList(port.regions));
   }
 
+  /** Frames to the port's guest with more bytes than this behind their Ethernet header are dropped; undefined: none. */
+  setMtu(port: BridgePort, mtu: number | undefined): void {
+    port.struct.publish("mtu", mtu ?? 0);
+  }
+
   /**
    * From now on every write to the port's guest is marked in this bitmap, or none any more. When this is done the bitmap
    * before is no longer touched, and no write that is not marked is under way.

@@ -5,6 +5,7 @@ import {
   DROP_CAUSES,
   DROP_DISABLED,
   DROP_HAIRPIN,
+  DROP_MTU,
   DROP_NO_PORT,
   DROP_NO_RX_BUFFER,
   DROP_PORT_DOWN,
@@ -116,6 +117,11 @@ const CAUSES: Record<number, DropCause> = {
     name: "window",
     explanation: "A buffer's part of a guest too large to be mapped whole could not be mapped when it was needed.",
     hint: "The guest spreads one frame over too much of its memory, or the kernel has no huge pages or mappings left (vm.nr_hugepages, vm.max_map_count).",
+  },
+  [DROP_MTU]: {
+    name: "mtu",
+    explanation: "The frame is longer than the MTU of the receiving guest's network card (host_mtu).",
+    hint: "Use the same MTU in all guests of a network; a guest with a larger one is not told by a switch.",
   },
 };
 

@@ -1,6 +1,6 @@
 // GENERATED from assembly/abi.ts by tools/layout-transform.mjs at every build. Do not edit.
 
-export const ABI_VERSION = 7;
+export const ABI_VERSION = 8;
 export const BURST = 64;
 export const CALLS_MAX = 32768;
 export const CHAIN_SEGMENTS = 1024;
@@ -157,12 +157,13 @@ export const Placement = {
 } as const;
 
 export const Port = {
-  size: 16,
+  size: 24,
   fields: {
     id: { offset: 0, type: "u32" },
     regions: { offset: 4, type: "u32" },
     receiveqs: { offset: 8, type: "u32" },
     log: { offset: 12, type: "u32" },
+    mtu: { offset: 16, type: "u32" },
   },
 } as const;
 

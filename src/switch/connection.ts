@@ -226,7 +226,7 @@ export class Connection {
     this.record?.transcript.closed(this.reason ?? "the switch closed the port");
     this.record?.end();
     for (const { error } of outcomes) if (error !== undefined) this.port.log.error(`while closing: ${error}`);
-    this.port.forgetAddresses();
+    this.port.forgetGuest();
     closeFd(this.fd);
     this.end();
   }

@@ -5,6 +5,8 @@ import type { BridgePort, MappedRegion, RingInMemory } from "../core/bridge-port
 import { queueStatusText } from "../core/causes.js";
 import { type RingPart, ringParts } from "../core/ring-parts.js";
 import { QUEUE_OK } from "../../assembly/spec/status.js";
+import { VIRTIO_NET_F_MTU } from "../../assembly/spec/virtio.js";
+import { hasBit } from "../core/feature-bits.js";
 import { injectFrame } from "../core/inject.js";
 import type { PortConfig } from "../config/schema.js";
 import { adoptNotifier, drain, isFull, signal } from "../sys/eventfd.js";
@@ -36,6 +38,8 @@ export class Port {
   readonly bridgePort: BridgePort;
   readonly mappings: Mapping[] = [];
   lastError: string | undefined;
+  /** Of the device, if it has one: the configuration's or the front-end's. */
+  private mtu: number | undefined;
   /** Of the connection in hand, if it is recorded. */
   transcript: Transcript | undefined;
   private readonly migration: PortMigration;
@@ -51,6 +55,7 @@ export class Port {
     readonly log: Logger,
   ) {
     this.bridgePort = bridge.addPort();
+    this.mtu = config.mtu;
     this.inflight = new PortInflight(bridge.views, this.bridgePort, memory);
     this.migration = new PortMigration(bridge, this.bridgePort, memory);
   }
@@ -65,9 +70,10 @@ export class Port {
     await this.bridge.removePort(this.bridgePort);
   }
 
-  /** Forgets what was learned on the port: its guest has gone. */
-  forgetAddresses(): void {
+  /** Forgets what was learned on the port and what its front-end has set: its guest has gone. */
+  forgetGuest(): void {
     this.bridge.flushFdb(this.bridgePort);
+    this.mtu = this.config.mtu;
   }
 
   /** Runs effects in order. What goes wrong is an outcome, not an exception: the session decides what it means. */
@@ -123,7 +129,12 @@ export class Port {
     switch (effect.kind) {
       case "setFeatures":
         this.bridgePort.features = effect.features;
+        this.publishMtu();
         await this.migration.publishLog();
+        return {};
+      case "setMtu":
+        this.mtu = effect.mtu ?? undefined;
+        this.publishMtu();
         return {};
       case "setMemory":
         await this.setMemory(effect.regions, effect.fds);
@@ -186,6 +197,12 @@ export class Port {
         else this.log.info(effect.text);
         return {};
     }
+  }
+
+  /** A driver that has not agreed to an MTU knows of none, and may take what it likes. */
+  private publishMtu(): void {
+    const agreed = hasBit(this.bridgePort.features, VIRTIO_NET_F_MTU);
+    this.bridge.setMtu(this.bridgePort, agreed ? this.mtu : undefined);
   }
 
   private async setMemory(regions: MemoryRegion[], fds: Fd[]): Promise<void> {

@@ -54,6 +54,8 @@ export interface RingFds {
 export type Effect =
   /** Negotiated virtio features: the switch derives header size, mergeable buffers, event idx. No ring runs. */
   | { kind: "setFeatures"; features: bigint }
+  /** The MTU that the front-end gives the device, in bytes; null: none. It holds until the session ends. */
+  | { kind: "setMtu"; mtu: number | null }
   /** Replace the whole memory map. Every ring has been stopped by effects before this one. */
   | { kind: "setMemory"; regions: MemoryRegion[]; fds: Fd[] }
   | { kind: "addRegion"; region: MemoryRegion; fd: Fd }

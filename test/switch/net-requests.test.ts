@@ -1,6 +1,8 @@
 // A network device's own requests to a running switch, and a single ring that is stopped and started beside the others.
 
 import { expect, test } from "vitest";
+import { VIRTIO_F_VERSION_1, VIRTIO_NET_F_MTU } from "../../assembly/spec/virtio.js";
+import { bits } from "../../src/core/feature-bits.js";
 import { parseMac } from "../../src/core/mac.js";
 import { createEventFd, drain } from "../../src/sys/eventfd.js";
 import type { Payload } from "../../src/vhost-user/message.js";
@@ -72,6 +74,35 @@ describeLinux("MTU and configuration space", () => {
     expect(await guest.ack("NET_SET_MTU", u64(67n))).toBe(1n);
     expect(await lab.error(vm1, /NET_SET_MTU/)).toContain("67 is no MTU, which is 68 to 65535");
     expect((await lab.port(vm1)).mtu).toBe(9000);
+  });
+
+  test("F26, F37: a driver that agrees to it gets nothing longer, and whoever comes after it is not bound by it", async () => {
+    const { lab } = group;
+    const [vm1, vm2] = group.ports(2) as [string, string];
+    const other = group.hand();
+    await other.start(lab.file(vm2));
+    const longer = async (features: bigint, mtu?: bigint) => {
+      const guest = group.hand({ features });
+      await guest.start(lab.file(vm1));
+      if (mtu !== undefined) await guest.expectDone("NET_SET_MTU", u64(mtu));
+      await pass(guest, other, 0);
+      for (const [i, length] of [1515, 1514].entries()) {
+        expect(other.send(handFrame(guest.number, other.number, length, i))).toBe(true);
+      }
+      const lengths: number[] = [];
+      await until("the frame that fits", () => {
+        lengths.push(...guest.receive().map((bytes) => bytes.length));
+        return lengths.includes(1514) || undefined;
+      });
+      const { drops } = await lab.port(vm1);
+      guest.leave();
+      await lab.when(vm1, ({ state }) => state === "waiting");
+      return { lengths, dropped: drops.mtu ?? 0 };
+    };
+    const agreed = bits(VIRTIO_F_VERSION_1, VIRTIO_NET_F_MTU);
+    expect(await longer(agreed, 1500n)).toEqual({ lengths: [1514], dropped: 1 });
+    expect(await longer(agreed)).toEqual({ lengths: [1515, 1514], dropped: 1 });
+    expect(await longer(bits(VIRTIO_F_VERSION_1), 1500n)).toEqual({ lengths: [1515, 1514], dropped: 1 });
   });
 
   test("a port with a MAC address and an MTU offers them in the configuration space, others offer none", async () => {

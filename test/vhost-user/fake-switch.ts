@@ -163,6 +163,9 @@ export class FakeSwitch {
         must(this.running.size === 0, "setFeatures while a ring runs");
         if (!failed) this.features = effect.features;
         break;
+      case "setMtu":
+        must(effect.mtu === null || (effect.mtu >= 68 && effect.mtu <= 65535), `setMtu ${effect.mtu}`);
+        break;
       case "setMemory":
         must(this.running.size === 0, "setMemory while a ring runs");
         must(effect.fds.length === effect.regions.length, "one descriptor for each region");

@@ -31,6 +31,7 @@ describe("NET_SET_MTU", () => {
   test.each([68n, 1500n, 65535n])("F26: %i is accepted and kept over a reset of the device", (mtu) => {
     const sw = ready();
     expect(sw.ack("NET_SET_MTU", u64(mtu))).toBe(0n);
+    expect(sw.send("NET_SET_MTU", u64(mtu)).effects).toEqual([{ kind: "setMtu", mtu: Number(mtu) }]);
     sw.send("SET_STATUS", u64(0n));
     expect(sw.state.mtu).toBe(Number(mtu));
   });
@@ -127,6 +128,14 @@ describe("SET_CONFIG", () => {
     const sw = configured();
     expect(sw.ack("SET_CONFIG", config(offset, new Uint8Array(length), 1))).toBe(1n);
     expect(sw.state.mac).toBe(MAC);
+  });
+
+  test("an MTU that is none is refused", () => {
+    const sw = configured();
+    expect(sw.ack("SET_CONFIG", config(10, [67, 0], 1))).toBe(1n);
+    expect(sw.state.mtu).toBe(9000);
+    expect(sw.ack("SET_CONFIG", config(10, [0, 0], 1))).toBe(0n);
+    expect(sw.state.mtu).toBeNull();
   });
 
   test("it is refused where it is not offered", () => {

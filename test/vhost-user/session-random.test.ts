@@ -144,6 +144,7 @@ const said: fc.Arbitrary<Said> = fc.constantFrom(...weighted).chain((name) =>
           weight: 1,
           arbitrary: fc.constantFrom<Effect["kind"]>(
             "setMemory",
+            "setMtu",
             "addRegion",
             "removeRegion",
             "startQueue",

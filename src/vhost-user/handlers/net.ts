@@ -4,7 +4,7 @@ import { formatMac, isInterfaceMac } from "../../core/mac.js";
 import { hasBit } from "../../core/feature-bits.js";
 import { PROTOCOL_F_CONFIG } from "../features.js";
 import { CONFIG_SIZE_MAX } from "../message.js";
-import { type Handlers, refuse } from "../plan.js";
+import { type Handlers, type Plan, refuse } from "../plan.js";
 import type { SessionState } from "../state.js";
 
 /** virtio 1.3 section 5.1.4.1. */
@@ -24,7 +24,7 @@ export const NET_HANDLERS: Handlers = {
     if (value < BigInt(MTU_MIN) || value > BigInt(MTU_MAX)) {
       return refuse(`${value} is no MTU, which is ${MTU_MIN} to ${MTU_MAX}`);
     }
-    return { commit: (s) => ({ ...s, mtu: Number(value) }) };
+    return changeMtu(Number(value));
   },
 
   SEND_RARP: (_, { value }) => {
@@ -49,9 +49,15 @@ export const NET_HANDLERS: Handlers = {
     const view = new DataView(bytes.buffer);
     const mac = BigInt.asUintN(48, view.getBigUint64(0, true));
     const mtu = view.getUint16(MTU_OFFSET, true);
-    return { commit: (s) => ({ ...s, mac: mac === 0n ? null : mac, mtu: mtu === 0 ? null : mtu }) };
+    if (mtu > 0 && mtu < MTU_MIN) return refuse(`${mtu} is no MTU, which is ${MTU_MIN} to ${MTU_MAX}`);
+    const { effects, commit } = changeMtu(mtu === 0 ? null : mtu);
+    return { effects, commit: (s) => ({ ...commit(s), mac: mac === 0n ? null : mac }) };
   },
 };
+
+function changeMtu(mtu: number | null): Required<Pick<Plan, "effects" | "commit">> {
+  return { effects: [{ kind: "setMtu", mtu }], commit: (s) => ({ ...s, mtu }) };
+}
 
 function hasConfig(state: SessionState): boolean {
   return hasBit(state.offeredProtocolFeatures, PROTOCOL_F_CONFIG);
