@@ -83,65 +83,77 @@ function take(worker: Worker, queue: Queue, packed: bool): u32 {
   worker.headersApart = 0;
   holdForBurst(worker);
 
-  for (; taken < most; ++taken, at += offsetof<Frame>()) {
-    let id: u32 = 0;
-    let entry: usize = 0;
-    let rest: u64 = 0;
-    if (packed) {
-      entry = slotAt(desc, cursor);
-      rest = descriptorAt(desc, cursor);
-      if (!isAvailable(rest, cursor)) break;
-      id = <u32>(rest >> 32) & 0xffff;
-    } else {
-      id = headAt(avail, mask, cursor);
-      if (id >= size) {
-        fail(queue, QUEUE_BAD_HEAD, id);
-        break;
-      }
-      entry = desc + (id << 4);
-      rest = load<u64>(entry, 8);
-    }
-    const frame = changetype<Frame>(at);
-    // By far the most common chain is one descriptor with header and frame, in the same piece as the one before.
-    const inside = load<u64>(entry) - start;
-    const total = <u32>rest;
-    const flags = flagsOf(rest, packed) & (VIRTQ_DESC_F_NEXT | VIRTQ_DESC_F_WRITE | VIRTQ_DESC_F_INDIRECT);
-    let span: u32 = 1;
-    if (flags == 0 && inside < length && total <= length - inside && total - least <= FRAME_MAX - ETHERNET_HEADER) {
+  while (true) {
+    // No function is called in this loop: then what it needs stays in registers.
+    for (; taken < most; ++taken, at += offsetof<Frame>()) {
+      const head: u32 = packed ? 0 : headAt(avail, mask, cursor);
+      if (!packed && head >= size) break;
+      // By far the most common chain is one descriptor with header and frame, in the same piece as the one before.
+      const entry = packed ? slotAt(desc, cursor) : desc + (head << 4);
+      const rest = packed ? descriptorAt(desc, cursor) : load<u64>(entry, 8);
+      if (packed && !isAvailable(rest, cursor)) break;
+      const inside = load<u64>(entry) - start;
+      const total = <u32>rest;
+      const flags = flagsOf(rest, packed) & (VIRTQ_DESC_F_NEXT | VIRTQ_DESC_F_WRITE | VIRTQ_DESC_F_INDIRECT);
+      if (flags != 0 || inside >= length || total > length - inside) break;
+      if (total - least > FRAME_MAX - ETHERNET_HEADER) break;
+      const frame = changetype<Frame>(at);
       frame.at = window + <u32>inside + header;
       frame.segments = 1;
       frame.length = total - header;
-    } else {
-      const first = worker.txSegments;
-      if (first + CHAIN_SEGMENTS > SEGMENTS) break;
-      const fault = readableChain(worker, queue, regions, packed ? cursor : id);
-      if (fault != 0 && fault < FAULT_DROP) {
-        fail(queue, fault, worker.chainDescriptor);
-        break;
-      }
-      // The frames before it hold all windows there are for a burst: it begins the next one.
-      if (fault == FAULT_DROP + DROP_WINDOW && taken > 0) break;
-      if (packed) {
-        id = worker.chainId;
-        span = worker.chainSpan;
-      }
-      takeChain(worker, queue, frame, taken, first, fault);
-      if (fault == 0) {
-        start = worker.spanStart;
-        length = worker.spanLength;
-        window = worker.spanWindow;
-        keepSpan(worker, queue, regions);
-      }
+      bytes += total - header;
+      const id = packed ? <u32>(rest >> 32) & 0xffff : head;
+      writeUsed(worker, used, mask, cursor, lead, id, 0, false, packed);
+      cursor = cursorAfter(cursor, 1, size, packed);
+      trace(worker, TRACE_DEQUEUE, changetype<usize>(queue), id, total - header);
     }
-    bytes += frame.length;
-    writeUsed(worker, used, mask, cursor, lead, id, 0, false, packed);
-    cursor = cursorAfter(cursor, span, size, packed);
-    trace(worker, TRACE_DEQUEUE, changetype<usize>(queue), id, frame.length);
+    if (taken == most || !takeAnyShape(worker, queue, regions, taken, cursor, packed)) break;
+    bytes += changetype<Frame>(at).length;
+    start = worker.spanStart;
+    length = worker.spanLength;
+    window = worker.spanWindow;
+    writeUsed(worker, used, mask, cursor, lead, worker.chainId, 0, false, packed);
+    cursor = cursorAfter(cursor, packed ? worker.chainSpan : 1, size, packed);
+    ++taken;
+    at += offsetof<Frame>();
   }
   worker.txCursor = cursor;
   queue.frames += taken;
   queue.bytes += bytes;
   return taken;
+}
+
+/**
+ * Makes frame `number` of the chain at a cursor, whatever its shape; worker.chainId and .chainSpan then tell how to give
+ * it back, and worker.span* where the next one may lie. False: there is none, or the burst ends before it.
+ */
+function takeAnyShape(worker: Worker, queue: Queue, regions: usize, number: u32, cursor: u32, packed: bool): bool {
+  const first = worker.txSegments;
+  if (first + CHAIN_SEGMENTS > SEGMENTS) return false;
+  let begin = cursor;
+  if (packed) {
+    if (!isAvailable(descriptorAt(queue.desc, cursor), cursor)) return false;
+  } else {
+    begin = headAt(queue.avail, queue.size - 1, cursor);
+    if (begin >= queue.size) {
+      fail(queue, QUEUE_BAD_HEAD, begin);
+      return false;
+    }
+    worker.chainId = begin;
+  }
+  const fault = readableChain(worker, queue, regions, begin);
+  if (fault != 0 && fault < FAULT_DROP) {
+    fail(queue, fault, worker.chainDescriptor);
+    return false;
+  }
+  // The frames before it hold all windows there are for a burst: it begins the next one.
+  if (fault == FAULT_DROP + DROP_WINDOW && number > 0) return false;
+  const frame = changetype<Frame>(worker.frameTable + number * offsetof<Frame>());
+  takeChain(worker, queue, frame, number, first, fault);
+  if (fault == 0) keepSpan(worker, queue, regions);
+  else worker.spanLength = 0;
+  trace(worker, TRACE_DEQUEUE, changetype<usize>(queue), worker.chainId, frame.length);
+  return true;
 }
 
 /** Makes a frame of the chain whose segments were just found from `first` on, or counts why it is none. */
