@@ -102,7 +102,11 @@ class BenchRun {
 
   async measure(): Promise<void> {
     try {
-      for (const setting of settingsOf(this.options)) {
+      const settings = settingsOf(this.options);
+      // A back-end without it is found out now, and not when all smaller frames have been measured.
+      const demanding = settings.find(({ frame }) => frame === "tso");
+      if (demanding !== undefined) await this.attach(demanding);
+      for (const setting of settings) {
         await this.attach(setting);
         await this.measureSetting(this.stage!, setting);
       }

@@ -126,6 +126,26 @@ describeLinux("a run", () => {
     expect((await first.control.status()).ports.map(({ state }) => state)).toEqual(["waiting", "waiting"]);
   });
 
+  test("of frames for segmentation offload: refused before anything is measured where a back-end offers none", {
+    timeout: 60_000,
+  }, async () => {
+    const [plain, offers] = [new SwitchFolder(), new SwitchFolder()];
+    folders.push(plain, offers);
+    const ports = ["a=listen", "b=listen"];
+    await Promise.all([plain.start(ports, "offloads=false"), offers.start(ports)]);
+    const backEnd = (name: string, at: SwitchFolder) => ["--backend", `${name}=${at.file("a")},${at.file("b")}`];
+    const sizes = ["--sizes", "64,tso", "--directions", "one-way"];
+    const io = new FakeIo();
+    expect(await main(["bench", ...QUICK, ...sizes, ...backEnd("x", offers), ...backEnd("y", plain)], io)).toBe(1);
+    expect(io.err).toContain(`the back-end at ${plain.file("a")} offers no segmentation offload both ways`);
+    expect(io.err).not.toContain("MRR");
+
+    const { code, result } = await bench([...sizes, ...backEnd("x", offers)]);
+    expect([code, result.wrong]).toEqual([0, 0]);
+    expect(result.throughput.map(({ frame }) => frame)).toEqual([64, "tso"]);
+    for (const { framesPerSecond } of result.throughput) expect(framesPerSecond.median).toBeGreaterThan(0);
+  });
+
   test("nobody stays stopped when it is ended at once", { timeout: 60_000 }, async () => {
     const foreign = new SwitchFolder();
     folders.push(foreign);

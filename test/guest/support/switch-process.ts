@@ -16,10 +16,14 @@ export class SwitchFolder {
     return join(this.path, name);
   }
 
-  /** Starts a switch with ports written as "vm1=listen" or "vm1=connect"; their sockets are files of those names. */
-  async start(ports: string[]): Promise<{ end(signal?: NodeJS.Signals): Promise<void> }> {
+  /**
+   * Starts a switch with ports written as "vm1=listen" or "vm1=connect"; their sockets are files of those names. An option
+   * of all ports is `options`: "offloads=false".
+   */
+  async start(ports: string[], options?: string): Promise<{ end(signal?: NodeJS.Signals): Promise<void> }> {
     const words = ["--control", this.control.path, "run", "--log-level", "error"];
-    for (const port of ports) words.push("--port", `${port}:${this.file(port.split("=")[0]!)}`);
+    const more = options === undefined ? "" : `,${options}`;
+    for (const port of ports) words.push("--port", `${port}:${this.file(port.split("=")[0]!)}${more}`);
     const child = fork(builtFile("src/cli/demo-switch.js"), words, { stdio: ["ignore", "pipe", "inherit", "ipc"] });
     const exited = new Promise<void>((resolve) => child.once("exit", () => resolve()));
     const end = async (signal: NodeJS.Signals = "SIGTERM") => {
