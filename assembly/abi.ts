@@ -8,7 +8,7 @@
 // - "worker" fields belong to the worker that polls the queue, or that holds the receiveq.
 // A list {count, items…} is never changed in place: a new one is published and the old one freed after the grace period.
 
-export const ABI_VERSION: u32 = 8;
+export const ABI_VERSION: u32 = 9;
 
 /** Longest burst that is taken from a transmitq at once. */
 export const BURST: u32 = 64;
@@ -416,7 +416,8 @@ export class Reserved {
   id: u32 = 0;
   /** Bytes that will be written to it. */
   length: u32 = 0;
-  reserved: u32 = 0;
+  /** Noted chains of the frame that begins with this one, where they are several; they are given back all at once. */
+  chains: u32 = 0;
 }
 
 /** Frames of a burst that go to one port. */

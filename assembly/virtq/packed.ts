@@ -3,7 +3,9 @@
 // A cursor is a position in bits 0-14 and the wrap counter in bit 15, as vhost-user and the event areas have it. We use
 // chains in the order in which they came, so the used descriptor of a chain goes where its first descriptor was.
 // Nothing is written to the ring before a burst is given back, and then one descriptor after the other, each with one
-// store: should we be killed between two of them, all before is used and all behind is untouched.
+// store: should we be killed between two of them, all before is used and all behind is untouched. Only the buffers of a
+// merged frame are written last to first, so that a driver who sees one sees all; the inflight area then has what they
+// were.
 
 import { Queue, Reserved, Worker } from "../abi";
 import {
@@ -13,7 +15,7 @@ import {
   VIRTQ_DESC_F_USED,
   VIRTQ_DESC_F_WRITE,
 } from "../spec/virtio";
-import { noteDone, noteIntent } from "./inflight";
+import { forgetChain, keepChain, noteDone, noteIntent } from "./inflight";
 
 /** Bits of a cursor. */
 export const POSITION: u32 = 0x7fff;
@@ -67,6 +69,11 @@ export function noteUsed(worker: Worker, cursor: u32, id: u32, length: u32, writ
   else worker.txNotes = number + 1;
 }
 
+/** The next `chains` receive buffers to be noted hold one frame. */
+export function noteTogether(worker: Worker, chains: u32): void {
+  changetype<Reserved>(worker.rxNoteTable + worker.rxNotes * offsetof<Reserved>()).chains = chains;
+}
+
 /** Gives the noted chains, at least one and all before `cursor`, to the driver, in their order. */
 export function publishNoted(worker: Worker, queue: Queue, cursor: u32, writable: bool): void {
   const inflight: usize = queue.inflight;
@@ -75,19 +82,63 @@ export function publishNoted(worker: Worker, queue: Queue, cursor: u32, writable
   for (let left = writable ? worker.rxNotes : worker.txNotes; left > 0; --left, at += offsetof<Reserved>()) {
     const note = changetype<Reserved>(at);
     const place = note.cursor;
+    const chains = note.chains;
+    if (chains != 0) {
+      note.chains = 0;
+      left -= chains - 1;
+      at += (chains - 1) * offsetof<Reserved>();
+    }
     const next = left > 1 ? changetype<Reserved>(at + offsetof<Reserved>()).cursor : cursor;
-    if (inflight != 0) noteIntent(inflight, next);
-    const flags = <u64>usedFlags(place, writable);
-    const used = <u64>note.length | ((<u64>note.id) << 32) | (flags << 48);
+    if (inflight != 0) {
+      if (chains != 0) keepRest(desc, inflight, at, chains);
+      noteIntent(inflight, next);
+    }
+    // The driver looks at none of these before it has the first.
+    if (chains != 0) giveRest(desc, at, chains);
+    const used = usedDescriptor(note, writable);
     // The last one is also ordered before the look at whether the driver wants a call.
-    if (left > 1) store<u64>(slotAt(desc, place), used, 8);
+    if (left > 1 && chains == 0) store<u64>(slotAt(desc, place), used, 8);
     else atomic.store<u64>(slotAt(desc, place), used, 8);
-    if (inflight != 0) noteDone(inflight, next);
+    if (inflight != 0) {
+      noteDone(inflight, next);
+      if (chains != 0) forgetRest(inflight, at, chains);
+    }
   }
   if (writable) worker.rxNotes = 0;
   else worker.txNotes = 0;
   queue.nextAvail = cursor;
   queue.nextUsed = cursor;
+}
+
+/** Keeps all chains of a merged frame but the first as the driver has made them available; the last is noted at `at`. */
+function keepRest(desc: usize, inflight: usize, at: usize, chains: u32): void {
+  for (let left = chains; left > 1; --left, at -= offsetof<Reserved>()) {
+    const place = changetype<Reserved>(at).cursor;
+    keepChain(inflight, place, load<u64>(slotAt(desc, place), 8));
+  }
+}
+
+/** Gives them to the driver, last to first. */
+function giveRest(desc: usize, at: usize, chains: u32): void {
+  for (let left = chains; left > 1; --left, at -= offsetof<Reserved>()) {
+    const note = changetype<Reserved>(at);
+    store<u64>(slotAt(desc, note.cursor), usedDescriptor(note, true), 8);
+  }
+}
+
+/** The driver has all chains of the frame. */
+function forgetRest(inflight: usize, at: usize, chains: u32): void {
+  for (let left = chains; left > 1; --left, at -= offsetof<Reserved>()) {
+    forgetChain(inflight, changetype<Reserved>(at).cursor);
+  }
+}
+
+/**
+ * The second half of the used descriptor of a noted chain.
+ * @inline
+ */
+function usedDescriptor(note: Reserved, writable: bool): u64 {
+  return <u64>note.length | ((<u64>note.id) << 32) | ((<u64>usedFlags(note.cursor, writable)) << 48);
 }
 
 /** @inline */

@@ -10,7 +10,7 @@ import {
   QUEUE_OK,
 } from "../spec/status";
 import { FAULT_DROP, writableChain } from "./chain";
-import { descriptorAt, isAvailable } from "./packed";
+import { descriptorAt, isAvailable, noteTogether } from "./packed";
 import { cursorAfter, leadOf, writeUsed } from "./ring";
 import { headAt } from "./split";
 import { fail } from "./status";
@@ -83,7 +83,7 @@ function gatherRoom(
       for (let i: u32 = 0; i < buffers; ++i) {
         changetype<Reserved>(table + i * offsetof<Reserved>()).length = 0;
       }
-      giveReserved(worker, queue, buffers, packed);
+      giveReserved(worker, queue, buffers, packed, false);
       worker.rxCursor = cursor;
       return DROP_RX_CHAIN_BAD;
     }
@@ -93,7 +93,7 @@ function gatherRoom(
       return DROP_RX_BUFFER_TOO_SMALL;
     }
   }
-  giveReserved(worker, queue, buffers, packed);
+  giveReserved(worker, queue, buffers, packed, true);
   worker.rxCursor = cursor;
   placement.buffers = buffers;
   placement.segments = worker.rxSegments - first;
@@ -103,13 +103,14 @@ function gatherRoom(
 }
 
 /**
- * Writes the used elements of the buffers that were reserved for one frame.
+ * Writes the used elements of the buffers that were reserved for one frame; `filled`: they hold it together.
  * @inline
  */
-function giveReserved(worker: Worker, queue: Queue, buffers: u32, packed: bool): void {
+function giveReserved(worker: Worker, queue: Queue, buffers: u32, packed: bool, filled: bool): void {
   const used: usize = queue.used;
   const mask = queue.size - 1;
   const lead = leadOf(queue, packed);
+  if (packed && filled && buffers > 1) noteTogether(worker, buffers);
   let at: usize = worker.reservedTable;
   for (let i: u32 = 0; i < buffers; ++i, at += offsetof<Reserved>()) {
     const buffer = changetype<Reserved>(at);

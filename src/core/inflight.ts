@@ -1,6 +1,7 @@
 // The inflight area (vhost-user, "Inflight I/O tracking"): a file that the front-end keeps while a back-end is away, with a
-// part for each queue. We complete in order and hold nothing between two bursts, so no descriptor is ever marked in it;
-// what it gives a ring that starts again is the certainty that a device ran before, and where a packed ring stood.
+// part for each queue. We complete in order and hold nothing between two bursts: what it gives a ring that starts again is
+// the certainty that a device ran before, and where a packed ring stood. Descriptors are marked in it only while a merged
+// frame is given to the driver of a packed ring (assembly/virtq/packed.ts).
 
 import type { RingInMemory } from "./bridge-port.js";
 
@@ -20,9 +21,12 @@ const OLD_USED_WRAP_AT = 21;
 const PACKED_HEADER = 32;
 const PACKED_ENTRY = 32;
 const PACKED_NEXT_AT = 2;
+/** u8 inflight is an entry's first byte; what was the second half of the descriptor is kept here. */
+const PACKED_DESCRIPTOR_AT = 16;
 /** Each queue's part starts on a boundary of this. */
 const ALIGN = 64;
 
+const DESC_SECOND_HALF_AT = 8;
 const DESC_FLAGS_AT = 14;
 const AVAIL = 1 << 7;
 const USED = 1 << 15;
@@ -80,5 +84,16 @@ function recover(data: DataView, at: number, ring: RingInMemory): number {
   const flags = data.getUint16(ring.desc + 16 * (old & 0x7fff) + DESC_FLAGS_AT, true);
   const round = (old & 0x8000) !== 0;
   const untouched = ((flags & AVAIL) !== 0) === round && ((flags & USED) !== 0) !== round;
+  if (untouched) restoreKept(data, at, ring);
   return untouched ? old : used;
+}
+
+/** A merged frame's later buffers, which had been used when its first was not: they are available again. */
+function restoreKept(data: DataView, at: number, { desc, size }: RingInMemory): void {
+  for (let slot = 0; slot < size; slot++) {
+    const entry = at + PACKED_HEADER + slot * PACKED_ENTRY;
+    if (data.getUint8(entry) === 0) continue;
+    const descriptor = data.getBigUint64(entry + PACKED_DESCRIPTOR_AT, true);
+    data.setBigUint64(desc + 16 * slot + DESC_SECOND_HALF_AT, descriptor, true);
+  }
 }

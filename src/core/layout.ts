@@ -1,6 +1,6 @@
 // GENERATED from assembly/abi.ts by tools/layout-transform.mjs at every build. Do not edit.
 
-export const ABI_VERSION = 8;
+export const ABI_VERSION = 9;
 export const BURST = 64;
 export const CALLS_MAX = 32768;
 export const CHAIN_SEGMENTS = 1024;
@@ -224,6 +224,7 @@ export const Reserved = {
     cursor: { offset: 0, type: "u32" },
     id: { offset: 4, type: "u32" },
     length: { offset: 8, type: "u32" },
+    chains: { offset: 12, type: "u32" },
   },
 } as const;
 
