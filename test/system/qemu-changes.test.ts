@@ -62,7 +62,7 @@ describeNeeding(["switch", "qemu-10", "guest-tools"], "a machine that changes un
     await bridge?.kill();
   });
 
-  test("its queues become one and four again (ethtool -L)", async () => {
+  test("F25: its queues become one and four again (ethtool -L)", async () => {
     const combined = (pairs: number) => async () => {
       await changing.must(`ethtool -L ${nic.name} combined ${pairs}`);
       await waitFor(`${2 * pairs} running queues`, 20_000, async () => (await runningQueues()) === 2 * pairs);
@@ -95,7 +95,7 @@ describeNeeding(["switch", "qemu-10", "guest-tools"], "a machine that changes un
     });
   });
 
-  test("it is stopped for a while and goes on (stop, cont)", async () => {
+  test("F8: it is stopped for a while and goes on (stop, cont)", async () => {
     await underTraffic(async () => {
       const qmp = await changing.qmp();
       await qmp.execute("stop");
@@ -106,7 +106,7 @@ describeNeeding(["switch", "qemu-10", "guest-tools"], "a machine that changes un
     });
   });
 
-  test("it gets more memory, in which its frames then lie (pc-dimm)", async () => {
+  test("F44: it gets more memory, in which its frames then lie (pc-dimm)", async () => {
     const bytes = dimmMb << 20;
     await underTraffic(async () => {
       const qmp = await changing.qmp();
@@ -123,7 +123,7 @@ describeNeeding(["switch", "qemu-10", "guest-tools"], "a machine that changes un
     expect(Number(/zone +Normal\s+pages free +(\d+)/.exec(zone)?.[1])).toBeLessThan(bytes / 4096 - 256);
   });
 
-  test("its driver is taken off and put back, ten times", async () => {
+  test("F28: its driver is taken off and put back, ten times", async () => {
     const driver = "/sys/bus/virtio/drivers/virtio_net";
     const device = (await changing.must(`basename $(readlink -f /sys/class/net/${nic.name}/device)`)).trim();
     for (let round = 0; round < 10; round++) {

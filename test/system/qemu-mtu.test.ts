@@ -11,7 +11,7 @@ import { bulk, knowAddress, ping } from "./lib/traffic.js";
 const echoHeaderBytes = 28;
 const ethernetBytes = 14;
 
-describeNeeding(["switch", "qemu-10"], "NICs with host_mtu", () => {
+describeNeeding(["switch", "qemu-10"], "F26: NICs with host_mtu", () => {
   const ports = ["mtu1", "mtu2"].map((name) => socketPort(name));
   let bridge: RunningSwitch;
   let guests: Guest[];
@@ -34,10 +34,12 @@ describeNeeding(["switch", "qemu-10"], "NICs with host_mtu", () => {
   });
 
   test.each([
+    [68, []],
     [1280, []],
     [9000, []],
     [9000, ["mrg_rxbuf=off"]],
     [9000, ["packed=on"]],
+    [65_535, []],
   ] as const)("host_mtu=%i %o", async (mtu, more) => {
     const nics = await Promise.all(
       guests.map((guest, index) =>
@@ -58,10 +60,15 @@ describeNeeding(["switch", "qemu-10"], "NICs with host_mtu", () => {
     const after = await bridge.port(ports[0]!.name);
     expect(after.rxFrames - before.rxFrames).toBe(10);
     expect(after.rxBytes - before.rxBytes).toBe(10 * (mtu + ethernetBytes));
-    for (const [from, to] of [
-      [one, two],
-      [two, one],
-    ] as const) {
+    // In segments of 28 bytes a stream would take minutes.
+    const streams =
+      mtu < 576
+        ? []
+        : ([
+            [one, two],
+            [two, one],
+          ] as const);
+    for (const [from, to] of streams) {
       const { sent, received } = await bulk(from, to, 4);
       expect(sent).toMatch(/^[0-9a-f]{64}$/);
       expect(received).toBe(sent);

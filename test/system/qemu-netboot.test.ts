@@ -30,7 +30,7 @@ const variants = [
   { what: "packed rings for the system", device: ["packed=on"], headerBytes: [12, 12], packed: true },
 ];
 
-describeNeeding(["switch", "qemu-10"], "a machine that boots from the network", () => {
+describeNeeding(["switch", "qemu-10"], "F43: a machine that boots from the network", () => {
   const ports = ["server", "client"].map((name) => socketPort(name));
   const [serverPort, clientPort] = ports as [(typeof ports)[0], (typeof ports)[0]];
   const machine: GuestOptions = {

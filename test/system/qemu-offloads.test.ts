@@ -14,7 +14,7 @@ const noOffloads = ["csum", "guest_csum", "gso", "host_tso4", "host_tso6", "host
   .map((property) => `${property}=off`);
 const plainFrameBytes = 1514;
 
-describeNeeding(["switch", "qemu-10", "guest-tools", "tshark"], "offloads between guests", () => {
+describeNeeding(["switch", "qemu-10", "guest-tools", "tshark"], "F24, F33: offloads between guests", () => {
   const ports = ["from", "to"].map((name) => socketPort(name));
   const [fromPort, toPort] = ports as [(typeof ports)[0], (typeof ports)[0]];
   let bridge: RunningSwitch;

@@ -73,6 +73,12 @@ export function pairwise(cells: readonly Cell[] = product()): Cell[] {
   return chosen;
 }
 
+/** The plainest cell with these values instead. */
+export function cellWith(values: Partial<Cell>): Cell {
+  const plain = Object.fromEntries(keys.map((key) => [key, dimensions[key][0]])) as Cell;
+  return { ...plain, ...values };
+}
+
 /** A cell in a line. */
 export function title(cell: Cell): string {
   const without = (["mrg", "indirect", "eventIdx"] as const).filter((key) => !cell[key]).map((key) => `no ${key}`);
