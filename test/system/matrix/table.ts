@@ -28,10 +28,11 @@ Written by \`npm run test:matrix\` on ${new Date().toISOString().slice(0, 10)}: 
 \`${kernel?.image.split("/").pop()}\`, host kernel ${release()}, Node ${process.versions.node}. ${rows.length} cells, ${failed.length} failed.
 
 Two guests get a NIC of these properties each while they run. The guest's driver must have accepted exactly the features
-of the cell; then 10 pings, 5 pings of 6000 bytes in fragments, and TCP both ways with equal SHA-256 sums. No ring
-may break, and no frame be dropped but for want of a buffer in a guest that is slower than the other (*late*). *mixed* is a first guest with checksum and segmentation offloads and a second without.
-*sent* and *received* are mean bytes of a frame of the first guest's stream: as sent, and as the second
-guest got it; *cut* is how many of them the switch had to cut into segments.
+of the cell; then 10 pings, 5 pings of 6000 bytes in fragments, and TCP both ways with equal SHA-256 sums. No ring may
+break, and no frame be dropped but for want of a buffer in a guest that is slower than the other (*late*). *mixed* is a
+first guest with checksum and segmentation offloads and a second without. *sent* and *received* are mean bytes of a
+frame of the first guest's stream: as sent, and as the second guest got it; *cut* is how many of them the switch had to
+cut into segments.
 
 | ring | mergeable | indirect | event idx | queue pairs | offloads | device | sent | received | cut | late | |
 |---|---|---|---|---|---|---|---|---|---|---|---|
