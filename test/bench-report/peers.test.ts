@@ -91,8 +91,8 @@ describe("testpmd", () => {
   it("has both threads on one CPU, two devices, and no pages outside itself", () => {
     const words = testpmdWords("io", SOCKETS, OPTIONS);
     expect(words.slice(0, 3)).toEqual(["dpdk-testpmd", "--lcores", "0@3,1@3"]);
-    expect(words).toContain("--vdev=net_vhost0,iface=/f/a.sock,queues=1");
-    expect(words).toContain("--vdev=net_vhost1,iface=/f/b.sock,queues=1");
+    expect(words).toContain("--vdev=net_vhost0,iface=/f/a.sock,queues=1,tso=1");
+    expect(words).toContain("--vdev=net_vhost1,iface=/f/b.sock,queues=1,tso=1");
     expect(words).toContain("--in-memory");
     expect(words).not.toContain("--no-huge");
     expect(words.indexOf("--")).toBeLessThan(words.indexOf("--forward-mode=io"));
