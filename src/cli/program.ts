@@ -8,6 +8,7 @@ import { defaultControlPath } from "../config/control-path.js";
 import { ConfigError } from "../config/problems.js";
 import type { BenchFlags } from "./bench.js";
 import type { CompareFlags } from "./bench-compare.js";
+import type { CheckFlags } from "./check.js";
 import { type Io, processIo, UsageError } from "./io.js";
 import { packageVersion } from "../version.js";
 
@@ -223,6 +224,23 @@ function createProgram(io: Io, perform: Perform): Command {
       perform(async () => {
         const { compareCommand } = await import("./bench-compare.js");
         return compareCommand(before, after, options, io);
+      }),
+    );
+
+  program
+    .command("check")
+    .description("examine any vhost-user net back-end: what the specifications say, hostile guests, case by case")
+    .option("--backend <sockets>", "a.sock or a.sock,b.sock[:listen]; with two, frames are passed between them")
+    .option("--only <list>", "cases or rooms: F3,M*,traffic")
+    .option("--restart <command>", "starts the back-end, at the beginning if it is not there and after a crash")
+    .option("--timeout <s>", "seconds that the back-end may take for one answer (default: 2)", positiveNumber)
+    .option("--json <file>", "write the result as JSON")
+    .option("--junit <file>", "write the result as JUnit's XML")
+    .option("--list", "only list the cases")
+    .action((options: CheckFlags) =>
+      perform(async () => {
+        const { checkCommand } = await import("./check.js");
+        return checkCommand(options, io);
       }),
     );
 

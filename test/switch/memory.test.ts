@@ -8,7 +8,7 @@ import { memTable } from "../vhost-user/requests.js";
 import { Flow } from "./support/flow.js";
 import { type HandGuest, handFrame, pass } from "./support/hand-guest.js";
 import { until } from "./support/lab.js";
-import { type GuestFile, HUGE_PAGE } from "./support/ram-file.js";
+import { type GuestFile, HUGE_PAGE } from "../../src/guest/ram-file.js";
 import { Pair } from "./support/traffic.js";
 import { useLab } from "./support/use-lab.js";
 

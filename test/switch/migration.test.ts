@@ -14,7 +14,7 @@ import { u64 } from "../vhost-user/requests.js";
 import { Flow } from "./support/flow.js";
 import { type HandGuest, handFrame, pass } from "./support/hand-guest.js";
 import { until } from "./support/lab.js";
-import { RamFile } from "./support/ram-file.js";
+import { RamFile } from "../../src/guest/ram-file.js";
 import { useLab } from "./support/use-lab.js";
 
 const PAGE = 4096;

@@ -21,7 +21,7 @@ import type { MessageName, Payload } from "../../../src/vhost-user/message.js";
 import { u64, vring, vringFd } from "../../vhost-user/requests.js";
 import { numbered, numberOf } from "../../core/support/frames.js";
 import { until } from "./lab.js";
-import { type GuestFile, RamFile, type RamFileOptions } from "./ram-file.js";
+import { type GuestFile, RamFile, type RamFileOptions } from "../../../src/guest/ram-file.js";
 import { ScatteredRam, type ScatteredRamOptions } from "./scattered-ram.js";
 
 export const MODERN = bits(VIRTIO_F_VERSION_1);

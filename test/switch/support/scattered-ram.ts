@@ -4,7 +4,7 @@
 import { alignOffset, hostPageSize, mapInto, memoryBase } from "../../../src/sys/mapping.js";
 import { closeFd, createMemfd } from "../../../src/sys/memfd.js";
 import type { Fd, MemoryRegion } from "../../../src/vhost-user/effects.js";
-import type { GuestFile } from "./ram-file.js";
+import type { GuestFile } from "../../../src/guest/ram-file.js";
 
 const CHUNK = 2 * 1024 * 1024;
 const PAGE = 4096;

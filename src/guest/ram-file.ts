@@ -1,8 +1,8 @@
 // Guest memory for hand-driven guests: one memory file of this process, in one region whose addresses a test chooses.
 
-import { alignOffset, hostPageSize, mapInto, memoryBase } from "../../../src/sys/mapping.js";
-import { closeFd, createMemfd } from "../../../src/sys/memfd.js";
-import type { Fd, MemoryRegion } from "../../../src/vhost-user/effects.js";
+import { alignOffset, hostPageSize, mapInto, memoryBase } from "../sys/mapping.js";
+import { closeFd, createMemfd } from "../sys/memfd.js";
+import type { Fd, MemoryRegion } from "../vhost-user/effects.js";
 
 export const HUGE_PAGE = 2 * 1024 * 1024;
 

@@ -1,0 +1,300 @@
+// Features, acknowledgements, and the requests that are answered without memory or rings.
+
+import {
+  VHOST_F_LOG_ALL,
+  VHOST_USER_F_PROTOCOL_FEATURES,
+  VIRTIO_F_ACCESS_PLATFORM,
+  VIRTIO_NET_F_CSUM,
+  VIRTIO_NET_F_GUEST_CSUM,
+  VIRTIO_NET_F_GUEST_ECN,
+  VIRTIO_NET_F_GUEST_TSO4,
+  VIRTIO_NET_F_GUEST_TSO6,
+  VIRTIO_NET_F_GUEST_UFO,
+  VIRTIO_NET_F_GUEST_USO4,
+  VIRTIO_NET_F_GUEST_USO6,
+  VIRTIO_NET_F_HOST_ECN,
+  VIRTIO_NET_F_HOST_TSO4,
+  VIRTIO_NET_F_HOST_TSO6,
+  VIRTIO_NET_F_HOST_UFO,
+  VIRTIO_NET_F_HOST_USO,
+} from "../../../assembly/spec/virtio.js";
+import { bits, hasBit } from "../../core/feature-bits.js";
+import {
+  FEATURE_NAMES,
+  PROTOCOL_F_CONFIG,
+  PROTOCOL_F_CONFIGURE_MEM_SLOTS,
+  PROTOCOL_F_MQ,
+  PROTOCOL_F_MTU,
+  PROTOCOL_F_REPLY_ACK,
+  PROTOCOL_F_RESET_DEVICE,
+  PROTOCOL_F_STATUS,
+} from "../../vhost-user/features.js";
+import { encodeMessage, FLAG_NEED_REPLY, MESSAGES, type MessageName } from "../../vhost-user/message.js";
+import type { CheckCase } from "../case.js";
+import { u64, vring } from "../payloads.js";
+import { demand } from "../verdict.js";
+
+const room = "negotiation";
+const PROTOCOL = { features: [VHOST_USER_F_PROTOCOL_FEATURES] } as const;
+const ACKS = { ...PROTOCOL, protocol: [PROTOCOL_F_REPLY_ACK] } as const;
+
+/** What each bit needs (virtio 1.3, 5.1.3.1): one of these. */
+const NEEDED: readonly (readonly [bit: number, oneOf: readonly number[]])[] = [
+  ...[VIRTIO_NET_F_HOST_TSO4, VIRTIO_NET_F_HOST_TSO6, VIRTIO_NET_F_HOST_UFO, VIRTIO_NET_F_HOST_USO].map(
+    (bit) => [bit, [VIRTIO_NET_F_CSUM]] as const,
+  ),
+  ...[
+    ...[VIRTIO_NET_F_GUEST_TSO4, VIRTIO_NET_F_GUEST_TSO6, VIRTIO_NET_F_GUEST_UFO],
+    ...[VIRTIO_NET_F_GUEST_USO4, VIRTIO_NET_F_GUEST_USO6],
+  ].map((bit) => [bit, [VIRTIO_NET_F_GUEST_CSUM]] as const),
+  [VIRTIO_NET_F_HOST_ECN, [VIRTIO_NET_F_HOST_TSO4, VIRTIO_NET_F_HOST_TSO6]],
+  [VIRTIO_NET_F_GUEST_ECN, [VIRTIO_NET_F_GUEST_TSO4, VIRTIO_NET_F_GUEST_TSO6]],
+];
+
+export const NEGOTIATION_CASES: CheckCase[] = [
+  {
+    id: "F12a",
+    room,
+    title: "GET_FEATURES, again and again, has one answer of 8 bytes with flags 0x5",
+    clause: "vhost-user, Header: flags of a reply are version 1 and the reply bit; Front-end message types: a u64",
+    sockets: 1,
+    run: async (bench) => {
+      const link = await bench.link();
+      const first = await link.number("GET_FEATURES");
+      for (let i = 0; i < 10; i++) demand((await link.number("GET_FEATURES")) === first, "the features changed");
+    },
+  },
+  {
+    id: "F12b",
+    room,
+    title: "NEED_REPLY on a request with a reply of its own brings no second one, and is not echoed",
+    clause: "vhost-user, REPLY_ACK: messages that already have a reply are not acknowledged",
+    needs: ACKS,
+    sockets: 1,
+    run: async (bench) => {
+      const { link } = await bench.negotiated();
+      for (const name of ["GET_FEATURES", "GET_PROTOCOL_FEATURES", "GET_FEATURES"] as const) {
+        await link.ask(name, undefined, [], FLAG_NEED_REPLY);
+      }
+    },
+  },
+  {
+    id: "F5",
+    room,
+    title: "a new connection is offered the same features",
+    clause: "vhost-user, reconnect: front-ends give up on a back-end whose features differ",
+    sockets: 1,
+    run: async (bench) => {
+      const now = await bench.sockets.offer();
+      for (const key of ["features", "protocolFeatures", "queuePairs", "memSlots"] as const) {
+        demand(now[key] === bench.offer[key], `${key} was ${bench.offer[key]}, is ${now[key]}`);
+      }
+    },
+  },
+  {
+    id: "N1",
+    room,
+    title: "offloads are offered with the bits that they need",
+    clause: "virtio 1.3, 5.1.3.1: HOST_TSO needs CSUM, GUEST_TSO needs GUEST_CSUM, ECN needs TSO",
+    sockets: 1,
+    run: async ({ offer }) => {
+      for (const [bit, oneOf] of NEEDED) {
+        const met = !hasBit(offer.features, bit) || oneOf.some((needed) => hasBit(offer.features, needed));
+        demand(met, `${FEATURE_NAMES[bit]} is offered without ${oneOf.map((it) => FEATURE_NAMES[it]).join(" or ")}`);
+      }
+    },
+  },
+  {
+    id: "N2",
+    room,
+    title: "all features that are offered can be acked",
+    clause: "vhost-user, SET_FEATURES: enables features in the underlying back-end",
+    sockets: 1,
+    run: async (bench) => {
+      const features = bench.offer.features & ~bits(VHOST_F_LOG_ALL, VIRTIO_F_ACCESS_PLATFORM);
+      const { link } = await bench.negotiated({ features });
+      await link.settle();
+    },
+  },
+  {
+    id: "M42a",
+    room,
+    title: "a feature that was not offered is refused",
+    clause: "vhost-user, SET_FEATURES: a subset of GET_FEATURES; acknowledged with nonzero when it fails",
+    needs: ACKS,
+    sockets: 1,
+    run: async (bench) => {
+      const { link, features } = await bench.negotiated();
+      const foreign = [58, 41, 37].find((bit) => !hasBit(bench.offer.features, bit))!;
+      const outcome = await link.outcome("SET_FEATURES", u64(features | bits(foreign)));
+      demand(outcome === "refused" || outcome === "closed", `bit ${foreign}, not offered, was acked: ${outcome}`);
+      return outcome;
+    },
+  },
+  {
+    id: "N3",
+    room,
+    title: "requests with NEED_REPLY are acknowledged with a u64 of 0",
+    clause: "vhost-user, REPLY_ACK: the payload is u64, 0 for success",
+    needs: ACKS,
+    sockets: 1,
+    run: async (bench) => {
+      const { link, features } = await bench.negotiated();
+      await link.done("SET_OWNER");
+      await link.done("SET_FEATURES", u64(features));
+      await link.done("SET_VRING_NUM", vring(0, 256));
+      await link.done("SET_VRING_BASE", vring(0, 0));
+      await link.done("SET_VRING_ENABLE", vring(0, 1));
+    },
+  },
+  {
+    id: "N4",
+    room,
+    title: "no acknowledgement without NEED_REPLY",
+    clause: "vhost-user, REPLY_ACK: only of messages with the need_reply flag",
+    needs: ACKS,
+    sockets: 1,
+    run: async (bench) => {
+      const { link } = await bench.negotiated();
+      await link.say("SET_OWNER");
+      await link.say("SET_VRING_NUM", vring(0, 256));
+      await link.settle();
+    },
+  },
+  {
+    id: "N5",
+    room,
+    title: "no acknowledgement before REPLY_ACK was negotiated",
+    clause: "vhost-user, REPLY_ACK: the flag means nothing unless the protocol feature was negotiated",
+    sockets: 1,
+    run: async (bench) => {
+      const link = await bench.link();
+      await link.say("SET_OWNER", undefined, [], FLAG_NEED_REPLY);
+      await link.settle();
+    },
+  },
+  {
+    id: "F6a",
+    room,
+    title: "GET_QUEUE_NUM says 1 to 32768",
+    clause: "vhost-user, Multiple queue support: the maximum number of queues",
+    needs: { ...PROTOCOL, protocol: [PROTOCOL_F_MQ] },
+    sockets: 1,
+    run: async ({ offer }) => {
+      demand(offer.queuePairs >= 1 && offer.queuePairs <= 32_768, `it says ${offer.queuePairs}`);
+      return String(offer.queuePairs);
+    },
+  },
+  {
+    id: "F11a",
+    room,
+    title: "GET_MAX_MEM_SLOTS says at least 1, and does not sink",
+    clause: "vhost-user, GET_MAX_MEM_SLOTS: the number must not decrease during a VM's life",
+    needs: { ...PROTOCOL, protocol: [PROTOCOL_F_CONFIGURE_MEM_SLOTS] },
+    sockets: 1,
+    run: async (bench) => {
+      const { memSlots } = await bench.sockets.offer();
+      demand(memSlots >= 1 && memSlots >= bench.offer.memSlots, `it was ${bench.offer.memSlots}, is ${memSlots}`);
+      return String(memSlots);
+    },
+  },
+  {
+    id: "N6",
+    room,
+    title: "GET_STATUS says what SET_STATUS set, and 0 after a reset",
+    clause: "vhost-user, GET_STATUS: the device status as defined by virtio, 2.1",
+    needs: { ...PROTOCOL, protocol: [PROTOCOL_F_STATUS] },
+    sockets: 1,
+    run: async (bench) => {
+      const { link } = await bench.negotiated({ protocol: bits(PROTOCOL_F_STATUS) });
+      for (const status of [1n, 3n, 11n, 0n]) {
+        await link.done("SET_STATUS", u64(status));
+        const is = await link.number("GET_STATUS");
+        demand(is === status, `it was set to ${status}, and is ${is}`);
+      }
+    },
+  },
+  {
+    id: "F11b",
+    room,
+    title: "RESET_DEVICE is taken, and the connection goes on",
+    clause: "vhost-user, RESET_DEVICE: disables all rings and resets the internal state",
+    needs: { ...PROTOCOL, protocol: [PROTOCOL_F_RESET_DEVICE] },
+    sockets: 1,
+    run: async (bench) => {
+      const { link } = await bench.negotiated({ protocol: bits(PROTOCOL_F_RESET_DEVICE) });
+      await link.done("RESET_DEVICE");
+      await link.settle();
+    },
+  },
+  {
+    id: "F26",
+    room,
+    title: "NET_SET_MTU of 1500 is taken",
+    clause: "vhost-user, NET_SET_MTU: acknowledged with 0 when the back-end agrees",
+    needs: { ...PROTOCOL, protocol: [PROTOCOL_F_MTU] },
+    sockets: 1,
+    run: async (bench) => {
+      const { link } = await bench.negotiated({ protocol: bits(PROTOCOL_F_MTU) });
+      await link.done("NET_SET_MTU", u64(1500n));
+      await link.settle();
+    },
+  },
+  {
+    id: "F12c",
+    room,
+    title: "GET_CONFIG is answered with the same offset and size, or with none",
+    clause: "vhost-user, GET_CONFIG: the reply has the size of the request, or 0 on error",
+    needs: { ...PROTOCOL, protocol: [PROTOCOL_F_CONFIG] },
+    sockets: 1,
+    run: async (bench) => {
+      const { link } = await bench.negotiated({ protocol: bits(PROTOCOL_F_CONFIG) });
+      const reply = await link.ask("GET_CONFIG", { kind: "config", offset: 0, flags: 0, data: new Uint8Array(12) });
+      if (reply.kind === "none") return "without any";
+      demand(reply.kind === "config", "the reply is no configuration");
+      const { offset, data } = reply;
+      if (data.length === 0) return "of size 0";
+      demand(
+        offset === 0 && data.length === 12,
+        `the reply has offset ${offset} and ${data.length} bytes, not 0 and 12`,
+      );
+    },
+  },
+  {
+    id: "M25",
+    room,
+    title: "requests that do not exist (0, 46, 2^31, 2^32 - 1) are refused or end the connection",
+    clause:
+      "vhost-user, REPLY_ACK: a message that cannot be handled is acknowledged with nonzero; CVE-like: enum index",
+    sockets: 1,
+    run: async (bench) => {
+      const said: string[] = [];
+      for (const request of [0, 46, 0x8000_0000, 0xffff_ffff]) {
+        const { link } = await bench.negotiated();
+        const outcome = await link.outcomeOf(encodeMessage(request, link.acks ? FLAG_NEED_REPLY : 0, u64(0n)));
+        demand(!["done", "silent"].includes(outcome), `request ${request}: ${outcome}`);
+        said.push(outcome);
+        link.close();
+      }
+      return said.join(", ");
+    },
+  },
+  {
+    id: "M52",
+    room,
+    title: "postcopy, IOTLB and shared objects, not negotiated, do no harm",
+    clause: "vhost-user: each only with its protocol feature",
+    sockets: 1,
+    run: async (bench) => {
+      const names: MessageName[] = ["POSTCOPY_END", "POSTCOPY_LISTEN", "CREATE_CRYPTO_SESSION", "GET_SHARED_OBJECT"];
+      const said: string[] = [];
+      for (const name of names) {
+        const { link } = await bench.negotiated();
+        const bytes = encodeMessage(MESSAGES[name].number, link.acks ? FLAG_NEED_REPLY : 0, u64(0n));
+        said.push(`${name} ${await link.outcomeOf(bytes)}`);
+        link.close();
+      }
+      return said.join(", ");
+    },
+  },
+];
