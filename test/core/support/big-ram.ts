@@ -11,13 +11,15 @@ const PAGE = 4096;
 
 export interface BigRamOptions {
   bytes?: number;
+  /** Guest physical address of its first byte. */
+  base?: bigint;
   /** Bytes of its first page, and of its first chunk, that lie before the region. */
   skew?: number;
 }
 
 export class BigRam {
   /** Guest addresses of its first byte, and of the byte behind its last. */
-  readonly base = 0x100_0000_0000n;
+  readonly base: bigint;
   readonly end: bigint;
   readonly fd: number;
   readonly chunks: number;
@@ -31,7 +33,8 @@ export class BigRam {
     return ram;
   }
 
-  private constructor(sw: TestSwitch, { bytes = 2 ** 33, skew = 0 }: BigRamOptions) {
+  private constructor(sw: TestSwitch, { bytes = 2 ** 33, base = 0x100_0000_0000n, skew = 0 }: BigRamOptions) {
+    this.base = base;
     this.skew = skew;
     this.end = this.base + BigInt(bytes);
     const fileBytes = Math.ceil((bytes + skew) / PAGE) * PAGE;
