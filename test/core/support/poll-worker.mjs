@@ -1,13 +1,14 @@
 // A thread that polls as one worker of a test's switch until it is told to stop, as the switch's own threads do.
 // Plain JavaScript: threads are started by Node itself.
 //
-// workerData: `memory` and `module` of the core; pointers `core` and `worker`; `offsets` of the fields it touches;
+// workerData: `mapper`, the file of the function that maps chunks, if they are used; `memory` and `module` of the core; pointers `core` and `worker`; `offsets` of the fields it touches;
 // `control`, two shared 32-bit words: 1 to stop, and 1 to hold between two polls.
 
 import { workerData } from "node:worker_threads";
 
-const { memory, module, core, worker, offsets, control } = workerData;
-const { poll } = new WebAssembly.Instance(module, { env: { memory, mapChunk: () => 0 } }).exports;
+const { mapper, memory, module, core, worker, offsets, control } = workerData;
+const mapChunk = mapper === undefined ? () => 0 : (await import(mapper)).chunkMapper(memory);
+const { poll } = new WebAssembly.Instance(module, { env: { memory, mapChunk } }).exports;
 const words = new Int32Array(memory.buffer);
 const controls = new Int32Array(control);
 

@@ -15,6 +15,8 @@ export class WorkerThreads {
   constructor(
     private readonly sw: TestSwitch,
     target: Target,
+    /** The file of src/switch/chunk-mapper.js, for tests with chunks. */
+    mapper?: string,
   ) {
     const { module } = loadModule("core", target);
     const { parked, callCount, calls } = layout.Worker.fields;
@@ -26,7 +28,15 @@ export class WorkerThreads {
     };
     const { memory, bridge } = sw;
     this.threads = bridge.workers.map(({ at }) => {
-      const workerData = { memory, module, core: bridge.core.at, worker: at, offsets, control: this.control.buffer };
+      const workerData = {
+        mapper,
+        memory,
+        module,
+        core: bridge.core.at,
+        worker: at,
+        offsets,
+        control: this.control.buffer,
+      };
       const thread = new Worker(new URL("./poll-worker.mjs", import.meta.url), { workerData });
       thread.once("error", (error) => {
         this.failure = error;
