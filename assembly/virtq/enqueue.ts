@@ -1,30 +1,15 @@
-// Putting frames into a receiveq: reserve receive buffers for all frames of the group, copy, publish once.
+// Putting frames into a receiveq: reserve receive buffers for all frames of the group, copy (virtq/place.ts),
+// publish once.
 //
 // Nothing is written to a buffer before a frame has all the room it needs, so a frame is delivered whole or dropped
 // and counted; what was reserved for a dropped frame stays with the ring. A frame that the receiver's driver cannot take
-// whole becomes several (virtq/cut.ts), or has its checksum finished here.
+// whole becomes several (virtq/cut.ts), or has its checksum finished behind the copy (virtq/place.ts).
 
-import {
-  CHAIN_SEGMENTS,
-  DirtyLog,
-  Frame,
-  Offload,
-  Placement,
-  Port,
-  Queue,
-  SCRATCH_FROM,
-  SCRATCH_TO,
-  SEGMENTS,
-  Worker,
-} from "../abi";
+import { CHAIN_SEGMENTS, Frame, Placement, Port, Queue, SEGMENTS, Worker } from "../abi";
 import { countDrop } from "../bridge/stats";
-import { copy, copySegments, onePiece } from "../memory/copy";
 import { generationOf, keepSpan } from "../memory/regions";
 import { holdForDelivery } from "../memory/windows";
-import { completeChecksum } from "../net/checksum";
 import { exceedsMtu } from "../net/mtu";
-import { logOf, markPlaced } from "../memory/log";
-import { writeHeader, writeHeaderSegments } from "../net/header";
 import { OFFLOAD_GSO } from "../spec/offload";
 import { DROP_MTU, DROP_PORT_DOWN, DROP_RX_CHAIN_BAD, DROP_WINDOW, QUEUE_OK } from "../spec/status";
 import { VIRTQ_DESC_F_INDIRECT, VIRTQ_DESC_F_NEXT, VIRTQ_DESC_F_WRITE } from "../spec/virtio";
@@ -32,6 +17,7 @@ import { trace, TRACE_ENQUEUE } from "../trace";
 import { deliverCut } from "./cut";
 import { requestCall } from "./notify";
 import { descriptorAt, isAvailable, slotAt } from "./packed";
+import { copyPlaced, offloadOf } from "./place";
 import { reserve } from "./reserve";
 import { cursorAfter, flagsOf, leadOf, mayNote, publish, writeUsed } from "./ring";
 import { headAt, pending } from "./split";
@@ -224,82 +210,6 @@ function copyAllPlaced(worker: Worker, queue: Queue): void {
   copyPlaced(worker, queue, worker.rxPlaced);
   worker.rxPlaced = worker.placements;
   worker.rxSegments = 0;
-}
-
-/** The copies of all frames placed before `end`; what they wrote is marked where the receiver is being migrated. */
-function copyPlaced(worker: Worker, queue: Queue, end: usize): void {
-  if (worker.offloaded) copyOffloaded(worker, queue, end);
-  else copyPlain(worker, queue, end);
-  const log = logOf(queue);
-  if (log != 0) markPlaced(changetype<DirtyLog>(log), worker, worker.placements, end, queue.headerSize);
-}
-
-/** In one pass, so that the cache misses of all copies overlap. */
-function copyPlain(worker: Worker, queue: Queue, end: usize): void {
-  const header = queue.headerSize;
-  const frames: usize = worker.frameTable;
-  for (let at: usize = worker.placements; at < end; at += offsetof<Placement>()) {
-    const placement = changetype<Placement>(at);
-    const frame = changetype<Frame>(frames + placement.frame * offsetof<Frame>());
-    if (placement.segments == 1 && frame.segments == 1) {
-      const to: usize = placement.at;
-      writeHeader(to, header, placement.buffers, 0, 0);
-      copy(to + header, frame.at, frame.length);
-    } else {
-      copyInPieces(worker, frame, placement, header, 0, 0);
-    }
-  }
-}
-
-/** The same when some of the burst's frames ask for something: the receiver's driver does it, or we do. */
-function copyOffloaded(worker: Worker, queue: Queue, end: usize): void {
-  const header = queue.headerSize;
-  const frames: usize = worker.frameTable;
-  for (let at: usize = worker.placements; at < end; at += offsetof<Placement>()) {
-    const placement = changetype<Placement>(at);
-    const frame = changetype<Frame>(frames + placement.frame * offsetof<Frame>());
-    const offload = offloadOf(worker, placement.frame);
-    if (offload.needs & ~queue.offloads) {
-      copyAndComplete(worker, queue, frame, placement, offload);
-    } else if (placement.segments == 1 && frame.segments == 1) {
-      const to: usize = placement.at;
-      writeHeader(to, header, placement.buffers, offload.fields, offload.checksumOffset);
-      copy(to + header, frame.at, frame.length);
-    } else {
-      copyInPieces(worker, frame, placement, header, offload.fields, offload.checksumOffset);
-    }
-  }
-}
-
-/** The same for a receiver that does not take a checksum that is only begun. */
-function copyAndComplete(worker: Worker, queue: Queue, frame: Frame, placement: Placement, offload: Offload): void {
-  const header = queue.headerSize;
-  const to = copyInPieces(worker, frame, placement, header, 0, 0);
-  completeChecksum(to, header, frame.length, <u32>(offload.fields >> 48), offload.checksumOffset);
-  queue.checksums += 1;
-}
-
-/** The same where one side is in several pieces: both are made lists of segments. Returns the receiver's. */
-function copyInPieces(
-  worker: Worker,
-  frame: Frame,
-  placement: Placement,
-  header: u32,
-  fields: u64,
-  checksumOffset: u32,
-): usize {
-  const scratch: usize = worker.headerScratch;
-  const from: usize = frame.segments == 1 ? onePiece(scratch + SCRATCH_FROM, frame.at, frame.length) : frame.at;
-  const to: usize =
-    placement.segments == 1 ? onePiece(scratch + SCRATCH_TO, placement.at, header + frame.length) : placement.at;
-  writeHeaderSegments(worker, to, header, placement.buffers, fields, checksumOffset);
-  copySegments(to, header, from, 0, frame.length);
-  return to;
-}
-
-/** @inline */
-function offloadOf(worker: Worker, number: u32): Offload {
-  return changetype<Offload>(worker.offloadTable + number * offsetof<Offload>());
 }
 
 /** Only where several workers may reach one receiveq; whoever holds it is within one burst of letting go. */
