@@ -19,7 +19,10 @@ test("the library offers a switch, its configuration and a client", () => {
 });
 
 test("what package.json points at is built", () => {
-  const targets = [...Object.values<string>(manifest.bin), ...Object.values<string>(manifest.exports["."])];
+  const targets = [
+    ...Object.values<string>(manifest.bin),
+    ...[".", "./testing", "./testing/vitest"].flatMap((entry) => Object.values<string>(manifest.exports[entry])),
+  ];
   for (const target of targets) expect(existsSync(new URL(`../../${target}`, import.meta.url)), target).toBe(true);
 });
 

@@ -1,0 +1,246 @@
+// A guest of the lab: sends when it is told, takes what arrives when it is called, and can be made to misbehave.
+
+import { leaveToDevice } from "./frames/read.js";
+import type { Station } from "./frames/address.js";
+import { MILLISECOND } from "./clock.js";
+import { GuestDevice } from "./device.js";
+import { GuestDriver, type ReceivedFrame, type Trouble } from "./guest-driver.js";
+import { type GuestPlan, planGuest } from "./guest-plan.js";
+import type { GuestShape } from "./shape.js";
+import type { Lab } from "./lab.js";
+import type { FlowCounts } from "./ledger.js";
+import { Arena } from "./arena.js";
+
+export interface LabGuestOptions extends GuestShape, Partial<Station> {
+  /** Pairs of queues. Default 1. */
+  pairs?: number;
+  /** Frames that its driver takes in a millisecond. Default: as they come. */
+  rate?: number;
+  /** Into how many regions its RAM is split; buffers may then lie across two. Default 1. */
+  regions?: number;
+  /** Receive buffers of each pair, and the bytes of each. Default up to 64 of 2048, or larger where frames may be. */
+  rxBuffers?: number;
+  rxBufferBytes?: number;
+  /** Bytes for frames that wait to be sent. Default 256 KiB. */
+  transmitBytes?: number;
+  /** Bytes of the buffers that each sent frame is cut into; the last takes the rest. Default one buffer. */
+  pieces?: readonly number[];
+  /** Whether the switch knows its address from the start. Default true. */
+  announce?: boolean;
+}
+
+export interface SendOptions {
+  pair?: number;
+  /** Leaves the checksum to the switch, or with bytes of payload the segmentation too. The shape must have `offloads`. */
+  offload?: "checksum" | { segment: number };
+  /** The source that the frame belongs to. */
+  flow?: FlowCounts;
+}
+
+export class LabGuest implements Station {
+  readonly mac: string;
+  readonly ip4: string;
+  readonly ip6: string;
+  readonly device: GuestDevice;
+  readonly plan: GuestPlan;
+  readonly trouble: Trouble;
+  readonly driver = new GuestDriver(this);
+  /** All that its driver has taken, in order. */
+  readonly received: ReceivedFrame[] = [];
+  /** Told of each frame that the driver takes. */
+  onFrame: ((frame: Uint8Array) => void) | undefined;
+  connected = true;
+  /** Frames put into its rings; refused because they were full; in its rings when it was reset. */
+  sent = 0;
+  refused = 0;
+  abandoned = 0;
+  /** Frames that lay unread in its rings when it was reset, and notifications that never arrived. */
+  lostUnread = 0;
+  lostNotifications = 0;
+  private readonly stopped = new Map<number, number>();
+  private read = 0;
+  private unplugged = false;
+  private resetDue = false;
+
+  /** Use `Lab.guest`. */
+  constructor(
+    readonly lab: Lab,
+    readonly name: string,
+    number: number,
+    readonly options: LabGuestOptions,
+  ) {
+    const { site = 0 } = lab.options;
+    const [net, host] = [site, number + 1].map((octet) => octet.toString(16).padStart(2, "0"));
+    this.mac = options.mac ?? `02:00:00:00:${net}:${host}`;
+    this.ip4 = options.ip4 ?? `10.0.${site}.${number + 1}`;
+    this.ip6 = options.ip6 ?? `fd00::${net}${host}`;
+    this.plan = planGuest(options);
+    this.device = new GuestDevice(lab.sw, this.plan.device);
+    this.trouble = {
+      ...{ stalled: false, withholding: false, rate: options.rate },
+      ...{ losesKicks: false, losesCalls: false, kicksLate: 0, callsLate: 0 },
+    };
+    lab.capture.addInterface(name);
+  }
+
+  /** The number of its port. */
+  get port(): number {
+    return this.device.port.id;
+  }
+
+  /** Starts the rings. The lab does it. */
+  async start(): Promise<void> {
+    await this.device.start();
+    const { base, bytes } = this.plan.reserve(this.device.ram);
+    this.device.heap = new Arena(base, bytes);
+    this.plan.giveBuffers(this.device);
+    if (this.options.announce ?? true) this.lab.sw.bridge.learn(this.device.port, this.mac, this.lab.sw.now);
+    this.serviceAll();
+  }
+
+  /** Puts a frame into its ring and kicks the switch if that wants it. False, and counted, when there is no room. */
+  send(frame: Uint8Array, { pair = 0, offload, flow }: SendOptions = {}): boolean {
+    const driver = this.device.tx[pair]!;
+    const before = driver.availIndex;
+    const whole =
+      offload === undefined
+        ? { frame, header: undefined }
+        : leaveToDevice(frame, offload === "checksum" ? 0 : offload.segment);
+    const { pieces = [] } = this.options;
+    const indirect = (this.options.indirect ?? false) && pieces.length > 0;
+    // Without indirect tables a frame in more pieces than the ring has entries would never find room.
+    const cut = indirect ? pieces : pieces.slice(0, this.device.size - 1);
+    const room =
+      this.connected && this.device.transmit(whole.frame, { pieces: cut, indirect, pair, header: whole.header });
+    if (!room) {
+      this.refused++;
+      return false;
+    }
+    this.sent++;
+    const { ledger, capture, clock, guests } = this.lab;
+    if (offload) ledger.offloaded++;
+    if (!guests.some((guest) => guest.connected && isFor(frame, guest))) ledger.flooded = true;
+    ledger.sent(whole.frame, clock.now, flow);
+    capture.frame(this.name, "in", whole.frame, clock.now);
+    if (driver.needsKick(before)) this.kick();
+    return true;
+  }
+
+  /** Frames that arrived since the last call of this, in order. */
+  receive(): Uint8Array[] {
+    const fresh = this.received.slice(this.read).map(({ frame }) => frame);
+    this.read = this.received.length;
+    return fresh;
+  }
+
+  /** Drops counted on its queues that are not 0, by the names of their causes: both what it sent and what was for it. */
+  drops(): Record<string, number> {
+    const all: Record<string, number> = {};
+    for (const index of this.indices) {
+      for (const [name, count] of Object.entries(this.device.dropsByCause(index))) all[name] = (all[name] ?? 0) + count;
+    }
+    return all;
+  }
+
+  /** Why the switch has stopped a queue of it, as a sentence; undefined while all are in order. */
+  get fault(): string | undefined {
+    return this.indices.map((index) => this.device.fault(index)).find((fault) => fault !== undefined);
+  }
+
+  /** Frames that the switch has taken from it, and delivered to it. */
+  get counters(): { taken: number; delivered: number } {
+    const count = (parity: number) =>
+      this.indices
+        .filter((index) => index % 2 === parity)
+        .reduce((sum, index) => sum + this.device.queue(index).counters().frames, 0);
+    return { taken: count(1), delivered: count(0) };
+  }
+
+  /** Kicks the switch whether it wants it or not. */
+  kick(): void {
+    if (this.trouble.losesKicks) this.lostNotifications++;
+    else this.lab.kick(this.trouble.kicksLate * MILLISECOND);
+  }
+
+  /** The switch calls a queue; the call needs `delay` nanoseconds. */
+  called(index: number, delay: number): void {
+    if (this.trouble.losesCalls) this.lostNotifications++;
+    else this.driver.serviceIn(index >> 1, delay + this.trouble.callsLate * MILLISECOND);
+  }
+
+  /** Has all its queues looked at, as after a fault. */
+  serviceAll(): void {
+    for (let pair = 0; pair < this.device.tx.length; pair++) this.driver.serviceIn(pair, 0);
+  }
+
+  /** The connection breaks: the switch lets go of its rings and memory. What is in the rings stays there. */
+  async disconnect(): Promise<void> {
+    if (!this.connected) return;
+    this.connected = false;
+    const { bridge } = this.lab.sw;
+    for (const index of this.indices) this.stopped.set(index, await bridge.stopQueue(this.device.port, index));
+    await bridge.setRegions(this.device.port, []);
+    bridge.flushFdb(this.device.port);
+    this.lab.ledger.flooded = true;
+  }
+
+  /** The connection is there again: rings go on where they stood. */
+  async reconnect(): Promise<void> {
+    if (this.connected) return;
+    const { bridge } = this.lab.sw;
+    await this.shareMemory();
+    for (const [index, next] of this.stopped) await this.device.startQueue(index, next);
+    this.stopped.clear();
+    this.connected = true;
+    if (this.options.announce ?? true) bridge.learn(this.device.port, this.mac, this.lab.sw.now);
+    if (this.resetDue) await this.reset();
+    else this.recover();
+  }
+
+  /** Its last region, which holds neither ring nor buffer, is taken from the switch's memory map; or is there again. */
+  async unplug(): Promise<void> {
+    this.unplugged = true;
+    if (this.connected) await this.shareMemory();
+  }
+
+  async plug(): Promise<void> {
+    this.unplugged = false;
+    if (this.connected) await this.shareMemory();
+  }
+
+  /** A fault is over: looks at all queues and kicks the switch, as a driver's watchdog does. */
+  recover(): void {
+    this.serviceAll();
+    this.kick();
+  }
+
+  /** Its driver starts anew with empty rings: what was in them is gone, and counted. Not connected: once it is again. */
+  async reset(): Promise<void> {
+    this.resetDue = !this.connected;
+    if (this.resetDue) return;
+    await this.plug();
+    const { taken, delivered } = this.counters;
+    this.abandoned = this.sent - taken;
+    for (const index of this.indices) await this.device.restartQueue(index);
+    this.lostUnread = delivered - this.received.length;
+    this.device.heap = new Arena(this.plan.arena!.base, this.plan.arena!.bytes);
+    this.driver.forget();
+    this.plan.giveBuffers(this.device);
+    this.serviceAll();
+  }
+
+  private async shareMemory(): Promise<void> {
+    const { regions } = this.device.ram;
+    await this.lab.sw.bridge.setRegions(this.device.port, this.unplugged ? regions.slice(0, -1) : regions);
+  }
+
+  private get indices(): number[] {
+    return [...this.device.port.queues.keys()];
+  }
+}
+
+/** Whether a guest's address is the frame's destination. */
+function isFor(frame: Uint8Array, { mac }: Station): boolean {
+  for (let i = 0; i < 6; i++) if (frame[i] !== Number.parseInt(mac.slice(i * 3, i * 3 + 2), 16)) return false;
+  return true;
+}

@@ -1,0 +1,214 @@
+// Sources of frames: when the next one goes, and what it is. A source is a value; `Lab.traffic` sets it going.
+
+import { type RecordedFrame, readCapture } from "./capture/read.js";
+import { MILLISECOND, SECOND } from "./clock.js";
+import { put32 } from "./bytes.js";
+import type { Station } from "./frames/address.js";
+import { udp } from "./frames/transport.js";
+import type { LabGuest } from "./guest.js";
+import type { Lab } from "./lab.js";
+import type { FlowCounts } from "./ledger.js";
+import { exponential, type Random } from "./random.js";
+
+/** Simple IMIX: seven frames of 60 bytes, four of 566 and one of 1514, spread over the round. */
+export const IMIX: readonly number[] = [60, 566, 60, 60, 566, 60, 1514, 60, 566, 60, 566, 60];
+
+/** What comes next: nanoseconds after the frame before, and the frame. */
+export interface NextFrame {
+  after: number;
+  frame: Uint8Array;
+}
+
+/** A source: for a sender, the number of its flow and its own random numbers, the frames one after the other. */
+export type Source = (from: Station, flow: number, random: Random) => Iterator<NextFrame>;
+
+export interface RateOptions {
+  to: Station | "broadcast";
+  /** Frames in a second. */
+  perSecond: number;
+  /** Frame lengths in bytes, without check sequence, 60 or more, sent in turn. Default 60. */
+  sizes?: number | readonly number[];
+  /** How many frames; default without end. */
+  count?: number;
+  /** Makes frame `number` of `length` bytes. Default UDP over IPv4 that carries flow and number. */
+  make?: (number: number, length: number) => Uint8Array;
+}
+
+/** Frames at a constant rate. */
+export function constantRate(options: RateOptions): Source {
+  return rated(options, (gap) => gap);
+}
+
+/** Frames at random times with that rate on average: a Poisson process. */
+export function poisson(options: RateOptions): Source {
+  return rated(options, (gap, random) => gap * exponential(random.fraction()));
+}
+
+/** The frames of a pcap or pcapng file, at the times it has; `speed` 2 is twice as fast. Throws when it is no such file. */
+export function replay(file: Uint8Array, { speed = 1 }: { speed?: number } = {}): Source {
+  const frames: RecordedFrame[] = readCapture(file);
+  return function* () {
+    let before = 0;
+    for (const { time, bytes } of frames) {
+      yield { after: Math.max(0, time - before) / speed, frame: bytes };
+      before = time;
+    }
+  };
+}
+
+function rated(options: RateOptions, gapFor: (gap: number, random: Random) => number): Source {
+  const { to, perSecond, sizes = 60, count = Number.POSITIVE_INFINITY } = options;
+  const lengths = typeof sizes === "number" ? [sizes] : sizes;
+  if (!(perSecond > 0)) throw new Error(`a rate is more than 0 frames a second, not ${perSecond}`);
+  return function* (from, flow, random) {
+    const make = options.make ?? ((number, length) => numbered(from, to, flow, number, length));
+    for (let number = 0; number < count; number++) {
+      const length = lengths[number % lengths.length]!;
+      yield { after: gapFor(SECOND / perSecond, random), frame: make(number, length) };
+    }
+  };
+}
+
+/** A UDP frame of that many bytes which no other flow and number has. */
+export function numbered(from: Station, to: Station | "broadcast", flow: number, number: number, length: number) {
+  const payload = new Uint8Array(Math.max(8, length - 42));
+  put32(payload, 0, flow);
+  put32(payload, 4, number);
+  return udp({ from, to, payload });
+}
+
+/** A source at work. */
+export class Flow implements FlowCounts {
+  sent = 0;
+  received = 0;
+  readonly latencies: number[] = [];
+  /** Frames for which the sender's ring had no room. */
+  refused = 0;
+  done = false;
+  private readonly frames: Iterator<NextFrame>;
+
+  /** Use `Lab.traffic`. */
+  constructor(
+    readonly lab: Lab,
+    readonly from: LabGuest,
+    source: Source,
+    number: number,
+    random: Random,
+  ) {
+    this.frames = source(from, number, random);
+    this.next();
+  }
+
+  /** Frames that found room and were received by nobody, so far. */
+  get missing(): number {
+    return this.sent - this.received;
+  }
+
+  /** Sends no more. */
+  stop(): void {
+    this.done = true;
+  }
+
+  private next(): void {
+    const { done, value } = this.frames.next();
+    if (done) {
+      this.done = true;
+      return;
+    }
+    const { after, frame } = value;
+    this.lab.clock.after(
+      after,
+      () => {
+        if (this.done) return;
+        const { trouble } = this.from;
+        // A guest that stands still sends nothing either.
+        if (trouble.stalled || !this.from.send(frame, { flow: this })) this.refused++;
+        this.next();
+      },
+      "background",
+    );
+  }
+}
+
+export interface ExchangeOptions {
+  client: LabGuest;
+  server: LabGuest;
+  /** Requests. */
+  count: number;
+  /** Lengths of a request's and an answer's frame in bytes. Default 60 and 60. */
+  request?: number;
+  answer?: number;
+  /** Milliseconds from an answer to the next request, and until a request is given up. Default 0 and 100. */
+  think?: number;
+  timeout?: number;
+}
+
+/** Requests one after the other: each waits for the answer to the one before. Takes both guests' `onFrame`. */
+export class Exchange {
+  answered = 0;
+  timedOut = 0;
+  /** Milliseconds from request to answer. */
+  readonly roundTrips: number[] = [];
+  private number = 0;
+  private askedAt = 0;
+
+  constructor(private readonly options: ExchangeOptions) {
+    const { client, server } = options;
+    server.onFrame = (frame) => this.answer(frame);
+    client.onFrame = (frame) => this.answeredBy(frame);
+    this.ask();
+  }
+
+  get done(): boolean {
+    return this.answered + this.timedOut === this.options.count;
+  }
+
+  private ask(): void {
+    const { client, server, request = 60, timeout = 100 } = this.options;
+    const number = this.number;
+    this.askedAt = client.lab.clock.now;
+    client.send(this.frame(client, server, number, request));
+    client.lab.clock.after(timeout * MILLISECOND, () => this.giveUp(number));
+  }
+
+  private answer(frame: Uint8Array): void {
+    const { client, server, answer = 60 } = this.options;
+    const number = this.numberOf(frame, server);
+    if (number !== undefined) server.send(this.frame(server, client, number, answer));
+  }
+
+  private answeredBy(frame: Uint8Array): void {
+    const { client } = this.options;
+    if (this.numberOf(frame, client) !== this.number || this.done) return;
+    this.answered++;
+    this.roundTrips.push((client.lab.clock.now - this.askedAt) / MILLISECOND);
+    this.goOn();
+  }
+
+  private giveUp(number: number): void {
+    if (number !== this.number || this.done) return;
+    this.timedOut++;
+    this.goOn();
+  }
+
+  private goOn(): void {
+    this.number++;
+    const { client, think = 0 } = this.options;
+    if (!this.done) client.lab.clock.after(think * MILLISECOND, () => this.ask());
+  }
+
+  private frame(from: LabGuest, to: LabGuest, number: number, length: number): Uint8Array {
+    return numbered(from, to, EXCHANGE, number, length);
+  }
+
+  /** The number of a frame of ours that is for this guest. */
+  private numberOf(frame: Uint8Array, guest: LabGuest): number | undefined {
+    const view = new DataView(frame.buffer, frame.byteOffset, frame.byteLength);
+    const ours =
+      frame.length >= 50 && view.getUint32(42) === EXCHANGE && frame[5] === Number.parseInt(guest.mac.slice(15), 16);
+    return ours ? view.getUint32(46) : undefined;
+  }
+}
+
+/** In the place of a flow's number. */
+const EXCHANGE = 0xffff_fffe;
