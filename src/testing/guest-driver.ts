@@ -36,6 +36,8 @@ export class GuestDriver {
   readonly poison = new Set<Buffer[]>();
   private readonly withheld: { pair: number; chain: Buffer[] }[] = [];
   private readonly due = new Set<number>();
+  /** Pairs that are looked at when it is time for the next frame, and no sooner. */
+  private readonly paced = new Set<number>();
 
   constructor(private readonly guest: LabGuest) {}
 
@@ -57,7 +59,7 @@ export class GuestDriver {
 
   private service(pair: number): void {
     const { trouble, device, connected } = this.guest;
-    if (trouble.stalled || !connected) return;
+    if (trouble.stalled || !connected || this.paced.has(pair)) return;
     if (!trouble.withholding) {
       device.reclaim(pair);
       for (const { pair: of, chain } of this.withheld.splice(0)) device.giveBuffers(chain, of);
@@ -65,7 +67,11 @@ export class GuestDriver {
     const most = trouble.rate === undefined ? Number.POSITIVE_INFINITY : 1;
     for (let taken = 0; this.take(pair); ) {
       if (++taken < most) continue;
-      this.serviceIn(pair, MILLISECOND / trouble.rate!);
+      this.paced.add(pair);
+      this.guest.lab.clock.after(MILLISECOND / trouble.rate!, () => {
+        this.paced.delete(pair);
+        this.service(pair);
+      });
       return;
     }
     device.rx[pair]!.wantCalls(true);

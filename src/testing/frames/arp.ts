@@ -8,7 +8,7 @@ const ETHERNET_IPV4 = [0, 1, 8, 0, 6, 4];
 
 /** "Who has that address?", to everybody. `to` with the asker's own address is a gratuitous one. */
 export function arpRequest({ from, to }: { from: Station; to: Pick<Station, "ip4"> }): Uint8Array {
-  return arp(1, from, { mac: "00:00:00:00:00:00", ...to }, "broadcast");
+  return arp(1, from, { mac: "00:00:00:00:00:00", ip4: to.ip4 }, "broadcast");
 }
 
 /** "It is at my MAC address." */
