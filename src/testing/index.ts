@@ -3,16 +3,16 @@
 
 export { type CapturedFrame, writePcapng } from "./capture/pcapng.js";
 export { type RecordedFrame, readCapture } from "./capture/read.js";
-export { VirtualClock } from "./clock.js";
+export type { VirtualClock } from "./clock.js";
 export { type Account, accountOf, conservesFrames } from "./conservation.js";
-export { applyFault, type DrawOptions, drawFaults, FAULT_KINDS, type Fault, type FaultKind } from "./faults.js";
+export { type DrawOptions, drawFaults, FAULT_KINDS, type Fault, type FaultKind } from "./faults.js";
 export * from "./frames/index.js";
 export type { LabGuest, LabGuestOptions, SendOptions } from "./guest.js";
 export type { ReceivedFrame, Trouble } from "./guest-driver.js";
 export { createLab, type Lab, type LabOptions } from "./lab.js";
 export type { FlowCounts } from "./ledger.js";
 export { type Link, type LinkDirection, type LinkOptions, linkLabs } from "./links.js";
-export { exponential, Random } from "./random.js";
+export { Random } from "./random.js";
 export { forEachSeed, type SeedsOptions } from "./seeds.js";
 export { drawShape, type GuestShape } from "./shape.js";
 export * from "./traffic.js";

@@ -2,16 +2,8 @@
 
 import { createHash } from "node:crypto";
 import { expect, test } from "vitest";
-import {
-  createLab,
-  drawFaults,
-  drawShape,
-  exponential,
-  IMIX,
-  linkLabs,
-  poisson,
-  Random,
-} from "../../src/testing/index.js";
+import { createLab, drawFaults, drawShape, IMIX, linkLabs, poisson, Random } from "../../src/testing/index.js";
+import { exponential } from "../../src/testing/random.js";
 
 /** Two labs, a lossy link, drawn guests, drawn faults. */
 async function run(seed: number): Promise<string> {
