@@ -58,6 +58,24 @@ test("the built entry point finds its own core in Node", () => {
   expect(execFileSync(process.execPath, words, { cwd: root, encoding: "utf8" })).toBe("hello\n");
 });
 
+test("it does without what only Node has: the core is fetched, guests come and go", () => {
+  const program = `
+    const { readFile } = await import("node:fs/promises");
+    const { log } = console;
+    for (const name of ["process", "Buffer", "setImmediate", "clearImmediate", "global"]) delete globalThis[name];
+    globalThis.fetch = async (url) => ({ ok: true, arrayBuffer: async () => new Uint8Array(await readFile(url)).buffer });
+    const { createLab, constantRate, conservesFrames, drawFaults } = await import("./dist/src/testing/index.js");
+    const lab = await createLab();
+    const [a, b] = [await lab.guest("a"), await lab.guest("b", { ring: "packed" })];
+    lab.traffic(a, constantRate({ to: b, perSecond: 10000, count: 100 }));
+    lab.inject({ kind: "disconnect", guest: "b", at: 2, for: 1 }, { kind: "loop", guest: "a", at: 4, for: 1 });
+    lab.inject({ kind: "unplug", guest: "b", at: 6, for: 1 });
+    await lab.run(20);
+    log(conservesFrames(lab).pass, a.sent > 80, b.received.length > 60);`;
+  const words = ["--input-type=module", "--eval", program];
+  expect(execFileSync(process.execPath, words, { cwd: root, encoding: "utf8" })).toBe("true true true\n");
+});
+
 test("bytes, a compiled module, a function or a URL do for the core, as a page has them", async () => {
   const url = new URL("../../dist/wasm/core.browser.wasm", import.meta.url);
   expect(existsSync(url)).toBe(true);
