@@ -41,7 +41,7 @@ export interface RegionStatus {
 export interface PortStatus {
   name: string;
   id: number;
-  role: "listen" | "connect";
+  role: "listen" | "connect" | "inherit";
   path: string;
   /** waiting: no front-end; connected: session up, no ring runs; running: at least one ring runs. */
   state: "waiting" | "connected" | "running";

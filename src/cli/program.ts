@@ -93,6 +93,11 @@ function createProgram(io: Io, perform: Perform): Command {
       "a listening port, named as the file (QEMU's back-end program conventions)",
       collect,
     )
+    .option(
+      "--fd <n>",
+      "a port on socket descriptor N, connected or listening, that the program was started with (the same conventions)",
+      collect,
+    )
     .option("--print-capabilities", "print what kind of vhost-user back-end this is, as JSON, and do nothing else")
     .option("--workers <n>", "data path threads", numberOrText)
     .option("--poll", "never sleep: lowest latency, one whole core per worker")

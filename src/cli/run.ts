@@ -21,6 +21,8 @@ export interface RunOptions {
   port?: string[];
   /** Values of --socket-path. */
   socketPath?: string[];
+  /** Values of --fd. */
+  fd?: string[];
   printCapabilities?: boolean;
   control?: string;
   /** As written; the configuration's checks judge it. */
@@ -54,7 +56,7 @@ export async function runCommand(options: RunOptions, io: Io, startSwitch = star
     io.stdout.write(`${JSON.stringify({ type: "net" })}\n`);
     return 0;
   }
-  if (options.config === undefined && !options.port?.length && !options.socketPath?.length) {
+  if (options.config === undefined && !options.port?.length && !options.socketPath?.length && !options.fd?.length) {
     throw new UsageError("nothing to run: give a configuration file, or ports such as --port vm1=listen:/tmp/vm1.sock");
   }
   const load = () =>
@@ -62,6 +64,7 @@ export async function runCommand(options: RunOptions, io: Io, startSwitch = star
       file: options.config,
       portFlags: options.port,
       socketPaths: options.socketPath,
+      fds: options.fd,
       flags: { workers: options.workers, poll: options.poll, control: options.control },
       env: io.env,
     });
@@ -98,10 +101,12 @@ export async function runCommand(options: RunOptions, io: Io, startSwitch = star
   return 0;
 }
 
+const DOING = { listen: "listening on", connect: "connecting to", inherit: "serving" } as const;
+
 /** One line per port, so that whoever started the process knows when front-ends may come. */
 function announce(config: SwitchConfig, io: Io): void {
   for (const port of config.ports) {
-    io.stdout.write(`${port.name}: ${port.role === "listen" ? "listening on" : "connecting to"} ${port.path}\n`);
+    io.stdout.write(`${port.name}: ${DOING[port.role]} ${port.path}\n`);
   }
   io.stdout.write(`ringbridge ${packageVersion()} is ready, control socket ${config.control}\n`);
 }

@@ -111,15 +111,19 @@ function ports(list: readonly PortStatus[], rates: ReadonlyMap<string, PortRates
   );
 }
 
+const WAITS_FOR = {
+  listen: "waits for a front-end to connect",
+  connect: "waits for the front-end's socket",
+  inherit: "its front-end has gone, or none has connected yet",
+} as const;
+
 function portDetail(port: PortStatus): string {
   const peer = port.peerPid === undefined ? "" : `, front-end process ${port.peerPid}`;
   const times = port.connections === 0 ? "never connected" : `connected ${howOften(port.connections)}`;
   const parts = [`${port.name}: ${port.role} ${port.path}${peer}, ${times}`];
   if (port.lastError !== undefined) parts.push(indent(`last error: ${port.lastError}`));
   if (port.state === "waiting") {
-    parts.push(
-      indent(port.role === "listen" ? "waits for a front-end to connect" : "waits for the front-end's socket"),
-    );
+    parts.push(indent(WAITS_FOR[port.role]));
   }
   if (port.features.length > 0) {
     parts.push(indent(`features: ${port.features.map(shortFeature).join(" ")} (${port.headerBytes}-byte header)`));

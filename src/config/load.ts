@@ -14,6 +14,7 @@ import {
   FDB_PER_PORT_DEFAULT,
   PORTS_MAX,
   type PortConfig,
+  QUEUE_PAIRS_DEFAULT,
   type SwitchConfig,
 } from "./schema.js";
 import { parseYaml } from "./yaml-file.js";
@@ -28,12 +29,17 @@ export interface ConfigSources {
   portFlags?: readonly string[];
   /** Values of --socket-path flags: each a listening port that is named as its file. */
   socketPaths?: readonly string[];
+  /** Values of --fd flags: each a port on a socket that the process was started with. */
+  fds?: readonly string[];
   /** Values of the flags of the same name, not checked yet. */
   flags?: { workers?: unknown; poll?: unknown; control?: unknown };
   /** Stand-ins for the machine, in tests. */
   env?: Record<string, string | undefined>;
   lookupGroup?: GroupLookup;
 }
+
+/** Those below are standard input, output and error. */
+const FIRST_FD = 3;
 
 /** A port and where it was written, for messages about two ports that do not go together. */
 interface PlacedPort {
@@ -64,6 +70,17 @@ export function loadConfig(sources: ConfigSources): SwitchConfig {
     const { port, problems } = checkPort(portNameOf(path), { listen: path }, context);
     if (port !== undefined) ports.push({ port, where });
     lines.push(...problems.map(({ text }) => `${where}: ${text}`));
+  }
+  for (const value of sources.fds ?? []) {
+    if (!/^\d{1,6}$/.test(value) || Number(value) < FIRST_FD) {
+      lines.push(`--fd ${value}: must be the number of an open socket, ${FIRST_FD} or more`);
+      continue;
+    }
+    const port: PortConfig = {
+      ...{ name: `fd${Number(value)}`, role: "inherit", path: `descriptor ${Number(value)}` },
+      ...{ fd: Number(value), queues: QUEUE_PAIRS_DEFAULT },
+    };
+    ports.push({ port, where: `--fd ${value}` });
   }
   const given = Object.entries(sources.flags ?? {}).filter(([, value]) => value !== undefined);
   const flags = checkFile(Object.fromEntries(given), context);

@@ -8,10 +8,15 @@ import { describeValue } from "./problems.js";
 /** One port of the switch: one vhost-user socket. */
 export interface PortConfig {
   name: string;
-  /** listen: the switch makes the socket and the front-end connects; connect: the other way round. */
-  role: "listen" | "connect";
-  /** Absolute path of the socket, at most SOCKET_PATH_MAX bytes. */
+  /**
+   * listen: the switch makes the socket and the front-end connects; connect: the other way round. inherit: whoever
+   * started the switch gave it the socket, connected or listening, as a descriptor.
+   */
+  role: "listen" | "connect" | "inherit";
+  /** Absolute path of the socket, at most SOCKET_PATH_MAX bytes; what stands for it where it is inherited. */
   path: string;
+  /** Number of an inherited descriptor. */
+  fd?: number;
   /** Permission bits of a listening socket; absent: what the umask leaves. */
   mode?: number;
   /** Group that owns a listening socket as the operator wrote it, and its number. Both or neither are there. */

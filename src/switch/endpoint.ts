@@ -4,7 +4,7 @@
 import { rmSync } from "node:fs";
 import type { Reactor, Watch } from "../sys/reactor.js";
 import { closeFd } from "../sys/memfd.js";
-import { acceptUnix, connectUnix, listenUnix, peerPid } from "../sys/socket.js";
+import { acceptUnix, connectUnix, listenUnix, peerPid, setNonBlocking, socketState } from "../sys/socket.js";
 import { claimSocketPath } from "../sys/stale.js";
 import { SystemError } from "../sys/system-error.js";
 import type { Fd } from "../vhost-user/effects.js";
@@ -35,8 +35,23 @@ export function openEndpoint(
   options: SessionOptions,
   recording: Recording | undefined,
 ): Endpoint {
-  const Role = port.config.role === "listen" ? Listener : Connector;
+  const { role, fd } = port.config;
+  if (role !== "inherit") {
+    const Role = role === "listen" ? Listener : Connector;
+    return new Role(port, reactor, options, recording);
+  }
+  const Role = kindOfInherited(fd!) === "listening" ? Listener : Given;
+  setNonBlocking(fd!, true);
   return new Role(port, reactor, options, recording);
+}
+
+function kindOfInherited(fd: Fd): "listening" | "connected" {
+  try {
+    return socketState(fd);
+  } catch (error) {
+    const reason = (error as Error).message;
+    throw new Error(`descriptor ${fd} is no open socket (${reason}): start the program with one there, as --fd asks`);
+  }
 }
 
 /** What both roles share: the one connection of the port. */
@@ -83,9 +98,9 @@ class Listener extends Attachment {
 
   constructor(port: Port, reactor: Reactor, options: SessionOptions, recording: Recording | undefined) {
     super(port, reactor, options, recording);
-    const { path, mode, gid } = port.config;
-    claimSocketPath(path);
-    this.fd = listenUnix(path, { mode, group: gid });
+    const { path, mode, gid, fd } = port.config;
+    if (fd === undefined) claimSocketPath(path);
+    this.fd = fd ?? listenUnix(path, { mode, group: gid });
     this.watch = reactor.watch(this.fd, { readable: () => this.accept() });
   }
 
@@ -93,7 +108,7 @@ class Listener extends Attachment {
     this.closed = true;
     this.watch.stop();
     closeFd(this.fd);
-    rmSync(this.port.config.path, { force: true });
+    if (this.port.config.fd === undefined) rmSync(this.port.config.path, { force: true });
     this.dismissNewcomer();
     await this.connection?.close();
   }
@@ -131,6 +146,23 @@ class Listener extends Attachment {
     clearTimeout(this.newcomer.timer);
     closeFd(this.newcomer.fd);
     this.newcomer = undefined;
+  }
+}
+
+/** A connection that was made before we were started; when it ends there is no way to another. */
+class Given extends Attachment {
+  constructor(port: Port, reactor: Reactor, options: SessionOptions, recording: Recording | undefined) {
+    super(port, reactor, options, recording);
+    this.attach(port.config.fd!);
+  }
+
+  async close(): Promise<void> {
+    this.closed = true;
+    await this.connection?.close();
+  }
+
+  protected detached(): void {
+    this.port.log.info("the socket that this port was given is closed: it will serve nobody else");
   }
 }
 

@@ -15,6 +15,7 @@ const SOCK_NONBLOCK = 0o4000;
 const SOCK_CLOEXEC = 0o2000000;
 const SOCK_FLAGS = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
 const SOL_SOCKET = 1;
+const SO_ACCEPTCONN = 30;
 const SO_PEERCRED = 17;
 const SCM_RIGHTS = 1;
 const MSG_CTRUNC = 0x8;
@@ -117,6 +118,17 @@ export function acceptUnix(fd: Fd): Fd | null {
   const error = lastError("accept4");
   if (error.code === "EAGAIN" || error.code === "ECONNABORTED" || error.code === "EINTR") return null;
   throw error;
+}
+
+/**
+ * What kind of unix stream socket a descriptor is that somebody gave us.
+ * @throws SystemError ENOTSOCK, EBADF
+ */
+export function socketState(fd: Fd): "listening" | "connected" {
+  const value = new Int32Array(1);
+  const length = new Uint8Array(new Uint32Array([value.byteLength]).buffer);
+  check(libc().getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, new Uint8Array(value.buffer), length), "getsockopt");
+  return value[0] === 1 ? "listening" : "connected";
 }
 
 /**

@@ -48,6 +48,20 @@ describe("--socket-path", () => {
   });
 });
 
+describe("sockets that the program was started with", () => {
+  it("are ports named by their number", () => {
+    const { ports } = loadConfig({ fds: ["3", "12"], env: ENV, lookupGroup: GROUPS });
+    expect(ports.map(({ name, role, fd, queues }) => [name, role, fd, queues])).toEqual([
+      ["fd3", "inherit", 3, 8],
+      ["fd12", "inherit", 12, 8],
+    ]);
+  });
+
+  it.each([[["2"]], [["-1"]], [["x"]], [["3", "3"]]])("refuses %j", (fds) => {
+    expect(() => loadConfig({ fds, env: ENV, lookupGroup: GROUPS })).toThrow(ConfigError);
+  });
+});
+
 describe("a good file", () => {
   it("becomes a typed configuration with defaults", () => {
     const config = load(`
