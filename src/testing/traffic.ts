@@ -28,6 +28,8 @@ export interface RateOptions {
   perSecond: number;
   /** Frame lengths in bytes, without check sequence, 60 or more, sent in turn. Default 60. */
   sizes?: number | readonly number[];
+  /** Frames that come at once, the next so many after as many gaps. Default 1. */
+  burst?: number;
   /** How many frames; default without end. */
   count?: number;
   /** Makes frame `number` of `length` bytes. Default UDP over IPv4 that carries flow and number. */
@@ -57,14 +59,15 @@ export function replay(file: Uint8Array, { speed = 1 }: { speed?: number } = {})
 }
 
 function rated(options: RateOptions, gapFor: (gap: number, random: Random) => number): Source {
-  const { to, perSecond, sizes = 60, count = Number.POSITIVE_INFINITY } = options;
+  const { to, perSecond, sizes = 60, burst = 1, count = Number.POSITIVE_INFINITY } = options;
   const lengths = typeof sizes === "number" ? [sizes] : sizes;
   if (!(perSecond > 0)) throw new Error(`a rate is more than 0 frames a second, not ${perSecond}`);
   return function* (from, flow, random) {
     const make = options.make ?? ((number, length) => numbered(from, to, flow, number, length));
     for (let number = 0; number < count; number++) {
       const length = lengths[number % lengths.length]!;
-      yield { after: gapFor(SECOND / perSecond, random), frame: make(number, length) };
+      const after = number % burst === 0 ? gapFor((burst * SECOND) / perSecond, random) : 0;
+      yield { after, frame: make(number, length) };
     }
   };
 }

@@ -54,6 +54,15 @@ test("a Poisson process has the rate and the spread of one", async () => {
   expect(gaps.filter((gap) => gap > 3 * mean).length / gaps.length).toBeCloseTo(0.05, 1);
 });
 
+test("bursts come at once, at the same rate", async () => {
+  const { lab, a, b } = await pair();
+  const flow = lab.traffic(a, constantRate({ to: b, perSecond: 1000, burst: 5, count: 12 }));
+  await lab.run(14.5);
+  expect([flow.sent, flow.done]).toEqual([10, false]);
+  await lab.run(5);
+  expect(b.received.map(({ at }) => Math.round(at))).toEqual([5, 5, 5, 5, 5, 10, 10, 10, 10, 10, 15, 15]);
+});
+
 test("a source that is stopped sends no more, and one without end is for run, not for settle", async () => {
   const { lab, a, b } = await pair();
   const flow = lab.traffic(a, constantRate({ to: b, perSecond: 1000 }));
