@@ -14,6 +14,8 @@ const bin = (name) => join("node_modules", ".bin", name);
 const SLOW = [
   "test/switch/**",
   "test/bench/**",
+  "test/check/check.test.ts",
+  "test/cli/check.test.ts",
   "test/cli/demo.test.ts",
   "test/guest/{front-end,guest-child,load-guest}.test.ts",
 ];

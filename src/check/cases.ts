@@ -1,22 +1,30 @@
 // All cases, and how some of them are chosen.
 
 import type { CheckCase } from "./case.js";
+import { ATTACHMENT_CASES } from "./cases/attachments.js";
+import { BAD_MEMORY_CASES } from "./cases/bad-memory.js";
+import { BAD_RING_CASES } from "./cases/bad-rings.js";
 import { DESCRIPTOR_CASES } from "./cases/descriptors.js";
 import { LIFECYCLE_CASES } from "./cases/lifecycle.js";
 import { MEMORY_CASES } from "./cases/memory.js";
 import { MESSAGE_CASES } from "./cases/messages.js";
 import { NEGOTIATION_CASES } from "./cases/negotiation.js";
+import { REQUEST_CASES } from "./cases/requests.js";
 import { RING_CASES } from "./cases/rings.js";
 import { TRAFFIC_CASES } from "./cases/traffic.js";
 
 /** In the order in which they are run: what everything else needs comes first, what may kill the back-end last. */
 export const CASES: readonly CheckCase[] = [
   ...NEGOTIATION_CASES,
+  ...REQUEST_CASES,
   ...RING_CASES,
   ...TRAFFIC_CASES,
   ...MEMORY_CASES,
   ...LIFECYCLE_CASES,
   ...MESSAGE_CASES,
+  ...ATTACHMENT_CASES,
+  ...BAD_RING_CASES,
+  ...BAD_MEMORY_CASES,
   ...DESCRIPTOR_CASES,
 ];
 

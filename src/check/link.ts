@@ -35,6 +35,15 @@ export const OUTCOME_WORDS: Record<Outcome, string> = {
   silent: "neither it nor the next request was answered",
 };
 
+/**
+ * Demands that a request was refused, or the connection closed. Without acknowledgements it may have been ignored, which
+ * nobody can see. Returns what came, in words.
+ */
+export function mustRefuse(outcome: Outcome): string {
+  demand(["refused", "closed", "taken"].includes(outcome), OUTCOME_WORDS[outcome]);
+  return OUTCOME_WORDS[outcome];
+}
+
 export class Link {
   /** REPLY_ACK was negotiated: NEED_REPLY is answered. */
   acks = false;

@@ -14,6 +14,8 @@ import { Failure, Skip, type Verdict } from "./verdict.js";
 
 /** A case waits for several answers: it may take as many times the limit of one. */
 const CASE_TIMEOUTS = 15;
+/** A back-end that was just started passes frames within this time, or does not at all. */
+const START_PASSING_MS = 10_000;
 const PROBE_FRAME_BYTES = 98;
 
 export interface CheckOptions extends Target {
@@ -82,10 +84,19 @@ class Runner {
 
   /** What the back-end offers, which may first have to be started. */
   async begin(): Promise<Offer> {
-    this.offer = await this.answer().catch((error: Error) => {
-      throw new Error(`no back-end answers: ${error.message}`);
-    });
-    this.passes = (await this.probeTraffic()) === undefined;
+    let offer: Offer;
+    try {
+      const there = await this.sockets.offer().catch((error: Error) => error);
+      if (!(there instanceof Error)) offer = there;
+      else if (this.restarter) offer = await this.start(this.restarter);
+      else throw there;
+    } catch (error) {
+      throw new Error(`no back-end answers: ${(error as Error).message}`);
+    }
+    this.offer = offer;
+    this.passes = await this.untilPassing(START_PASSING_MS);
+    // Some change their offer while they start.
+    this.offer = await this.sockets.offer();
     return this.offer;
   }
 
@@ -163,27 +174,40 @@ class Runner {
 
   /** After a crash. */
   private async revive(): Promise<void> {
+    if (!this.restarter) {
+      // It may have come back by itself.
+      const error = await this.sockets.offer().then(
+        () => undefined,
+        (reason: Error) => reason,
+      );
+      if (error) this.lost = `the back-end has gone, and --restart was not given: ${error.message}`;
+      return;
+    }
     try {
-      await this.answer();
-      const stuck = this.passes ? await this.probeTraffic() : undefined;
-      if (stuck !== undefined) throw new Error(stuck);
+      await this.start(this.restarter);
+      if (this.passes && !(await this.untilPassing(START_PASSING_MS))) throw new Error("it passes no frames");
     } catch (error) {
-      const how = this.restarter ? "was started again, to no avail" : "has gone, and --restart was not given";
-      this.lost = `the back-end ${how}: ${(error as Error).message}`;
+      this.lost = `the back-end was started again, to no avail: ${(error as Error).message}`;
     }
   }
 
-  /** The offer, after a start or restart when there is no answer, or no frame passes that did before. */
-  private async answer(): Promise<Offer> {
-    if (this.restarter === undefined) return this.sockets.offer();
-    const alive = await this.sockets.offer().catch(() => undefined);
-    if (alive && this.offer === undefined) return alive;
-    await this.restarter.start();
-    return this.restarter.untilReady(async () => {
-      const offers = [];
+  /** Runs the command and waits until all sockets answer. */
+  private async start(restarter: Restarter): Promise<Offer> {
+    await restarter.start();
+    return restarter.untilReady(async () => {
+      const offers: Offer[] = [];
       for (const port of this.sockets.target.sockets.keys()) offers.push(await this.sockets.offer(port));
       return offers[0]!;
     });
+  }
+
+  /** True once a frame goes through; who has just started may need several attempts. */
+  private async untilPassing(ms: number): Promise<boolean> {
+    const end = performance.now() + (this.restarter ? ms : 0);
+    for (;;) {
+      if ((await this.probeTraffic()) === undefined) return true;
+      if (performance.now() > end) return false;
+    }
   }
 }
 
