@@ -137,19 +137,27 @@ export const LIFECYCLE_CASES: CheckCase[] = [
       needs: { features: [VHOST_USER_F_PROTOCOL_FEATURES], protocol: [bit] },
       sockets: 2,
       run: async (bench) => {
+        const withStatus = bit === PROTOCOL_F_STATUS;
+        const status = async (value: bigint) => {
+          if (withStatus) await a.link.done("SET_STATUS", u64(value));
+        };
+        const start = async () => {
+          await status(DRIVER);
+          await a.link.done("SET_FEATURES", u64(a.features));
+          await status(DRIVER | FEATURES_OK);
+          await a.giveMemory();
+          for (const ring of a.rings) ring.renew(a.features);
+          await a.startRings();
+          await status(DRIVER | FEATURES_OK | DRIVER_OK);
+        };
         const b = await bench.started(1);
-        const a = await bench.started(0, { protocol: bits(bit) });
-        await bench.open(b, a);
-        await bench.open(a, b);
+        const a = await bench.negotiated({ protocol: bits(bit) });
+        await start();
+        await talk(bench, a, b);
         for (const ring of a.rings) await a.stop(ring);
-        if (bit === PROTOCOL_F_RESET_DEVICE) await a.link.done("RESET_DEVICE");
-        else for (const status of [0n, DRIVER]) await a.link.done("SET_STATUS", u64(status));
-        await a.link.done("SET_FEATURES", u64(a.features));
-        if (bit === PROTOCOL_F_STATUS) await a.link.done("SET_STATUS", u64(DRIVER | FEATURES_OK));
-        await a.giveMemory();
-        for (const ring of a.rings) ring.renew(a.features);
-        await a.startRings();
-        if (bit === PROTOCOL_F_STATUS) await a.link.done("SET_STATUS", u64(DRIVER | FEATURES_OK | DRIVER_OK));
+        if (withStatus) await status(0n);
+        else await a.link.done("RESET_DEVICE");
+        await start();
         await talk(bench, a, b);
       },
     }),
