@@ -20,6 +20,7 @@ import { useLab } from "./support/use-lab.js";
 const { own } = useDescriptors();
 const folder = useFolders();
 
+const INFLIGHT: Payload = { kind: "inflight", mmapSize: 8192n, mmapOffset: 0n, queues: 2, queueSize: 64, padded: true };
 /** A payload of each request that is right as such. */
 const PAYLOADS: Partial<Record<MessageName, Payload>> = {
   SET_FEATURES: u64(MODERN | (1n << 30n)),
@@ -43,10 +44,12 @@ const PAYLOADS: Partial<Record<MessageName, Payload>> = {
   REM_MEM_REG: { kind: "memRegion", region: region(0n, 4096n) },
   SET_STATUS: u64(1n),
   SET_LOG_BASE: { kind: "log", mmapSize: 4096n, mmapOffset: 0n },
+  GET_INFLIGHT_FD: { ...INFLIGHT, mmapSize: 0n },
+  SET_INFLIGHT_FD: INFLIGHT,
   SET_DEVICE_STATE_FD: { kind: "deviceState", direction: 2, phase: 0 },
 };
 /** Of those that are supported, the ones that eight eventfds make wrong, and one that this port does not offer. */
-const REFUSED: MessageName[] = ["SET_CONFIG", "SET_MEM_TABLE", "ADD_MEM_REG", "REM_MEM_REG"];
+const REFUSED: MessageName[] = ["SET_CONFIG", "SET_MEM_TABLE", "ADD_MEM_REG", "REM_MEM_REG", "SET_INFLIGHT_FD"];
 
 describeLinux("surplus descriptors", () => {
   const group = useLab();
