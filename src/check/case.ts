@@ -45,6 +45,7 @@ const OPENING_TIMEOUTS = 3;
 export class Workbench {
   private readonly links: Link[] = [];
   private readonly guests: CheckGuest[] = [];
+  private ended = false;
 
   /** @param memory linear memory of MEMORY_PAGES, used by one workbench at a time */
   constructor(
@@ -61,6 +62,10 @@ export class Workbench {
   async link(port = 0): Promise<Link> {
     const link = await this.sockets.connect(port);
     this.links.push(link);
+    if (this.ended) {
+      await this.close();
+      throw new Error("the case's time was over");
+    }
     return link;
   }
 
@@ -167,6 +172,12 @@ export class Workbench {
   /** Long enough for what must not come. */
   quiet(): Promise<void> {
     return sleep(QUIET_MS);
+  }
+
+  /** The case is over, also for code of it that still waits for something: it gets no new connections. */
+  async end(): Promise<void> {
+    this.ended = true;
+    await this.close();
   }
 
   /** Ends all connections, then what the guests had. */

@@ -139,7 +139,7 @@ class Runner {
       return ["fail", (error as Error).message];
     } finally {
       limit.abort();
-      await bench.close();
+      await bench.end();
     }
   }
 
@@ -168,7 +168,7 @@ class Runner {
     } catch (error) {
       return (error as Error).message;
     } finally {
-      await bench.close();
+      await bench.end();
     }
   }
 

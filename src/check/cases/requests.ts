@@ -111,7 +111,7 @@ export const REQUEST_CASES: CheckCase[] = [
     room,
     title: "requests that do not exist (0, 46, 2^31, 2^32 - 1) are refused or end the connection",
     clause:
-      "vhost-user, REPLY_ACK: a message that cannot be handled is acknowledged with nonzero; CVE-like: enum index",
+      "vhost-user, REPLY_ACK: a message that cannot be handled is acknowledged with nonzero; DPDK cdc37ca3d0: a signed index",
     sockets: 1,
     run: async (bench) => {
       const said: string[] = [];

@@ -135,7 +135,7 @@ export const TRANSMIT: Bend[] = [
   {
     id: "F10",
     title: "a chain of nearly 4 GiB, the same memory again and again",
-    clause: "CVE-like: QEMU's large_tx test; no allocation of that size, no length that wraps",
+    clause: "QEMU's large_tx test: no allocation of that size, no length that wraps",
     features: [VIRTIO_F_INDIRECT_DESC],
     how: (ring, guest) => {
       const { guestAddress, size } = guest.files[0]!.region;
