@@ -10,7 +10,7 @@ import {
   VIRTQ_AVAIL_F_NO_INTERRUPT,
   VIRTQ_USED_F_NO_NOTIFY,
 } from "../spec/virtio";
-import { descriptorAt, isAvailable, POSITION, WRAP } from "./packed";
+import { advance, descriptorAt, isAvailable, POSITION, WRAP } from "./packed";
 import { pending } from "./split";
 
 /** Offset of the flags in an event suppression area of a packed ring: behind the u16 that says where. */
@@ -89,7 +89,9 @@ export function requestCall(worker: Worker, queue: Queue): void {
  * @inline
  */
 export function forgetCalls(queue: Queue): void {
-  queue.calledUsed = queue.packed ? queue.nextUsed ^ WRAP : queue.nextUsed - queue.size;
+  // In a packed ring a whole round and another one look like none at all: so all but one descriptor of the round. An event
+  // that lies further behind than that is of a ring with nothing left to use.
+  queue.calledUsed = queue.packed ? advance(queue.nextUsed ^ WRAP, 1, queue.size) : queue.nextUsed - queue.size;
 }
 
 /** Does the driver of a packed ring want a call for what has been used since the last look (2.8.10)? */

@@ -49,6 +49,18 @@ describe.each(VARIANTS)("calls, $target build, $form ring", ({ target, form, rin
     for (let i = 0; i < count; i++) guest.send(frame(BROADCAST, 1, 60, i));
   }
 
+  test("event idx: a first burst that uses the whole ring is called for, of receiver and sender", async () => {
+    const sw = new TestSwitch({ target });
+    const options = { features: EVENT_IDX, size: 16, rxBuffers: 0 };
+    const a = await TestGuest.create(sw, options);
+    const b = await TestGuest.create(sw, { ...options, rxBuffers: 16, rxBufferBytes: 128 });
+    a.driver(1).wantCalls(true);
+    b.driver(0).wantCalls(true);
+    send(a, 16);
+    sw.poll();
+    expect(sw.calls()).toEqual([`${b.port.id}/0`, `${a.port.id}/1`]);
+  });
+
   test("each queue that used something is called once a poll, whatever the number of frames", async () => {
     const { sw, a, b } = await pair(MODERN);
     send(a, 40);
