@@ -73,7 +73,7 @@ export function enqueueBursts(
   const nextAvail = queue.nextAvail;
   const nextUsed = queue.nextUsed;
   for (let n: u32 = 0; n < times; ++n) {
-    enqueue(worker, source, queue, group);
+    enqueue(worker, source, queue, group.first, group.count);
     queue.nextAvail = nextAvail;
     queue.nextUsed = nextUsed;
   }
