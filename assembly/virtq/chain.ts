@@ -52,8 +52,7 @@ export function writableChain(worker: Worker, queue: Queue, regions: usize, firs
 function walk(worker: Worker, queue: Queue, regions: usize, first: u32, writable: bool, need: u32, packed: bool): u32 {
   const outcome = follow(worker, queue, regions, first, writable, need, packed);
   // Good or bad, a packed chain is given back as a whole: where does it end?
-  if (packed && (outcome == 0 || outcome >= FAULT_DROP) && !endOfChain(worker, queue, first, 1))
-    return QUEUE_CHAIN_LOOP;
+  if (packed && (outcome == 0 || outcome >= FAULT_DROP) && !endOfChain(worker, queue, first)) return QUEUE_CHAIN_LOOP;
   return outcome;
 }
 

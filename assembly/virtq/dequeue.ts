@@ -239,7 +239,7 @@ function passBack(worker: Worker, queue: Queue, packed: bool): u32 {
     let id: u32 = 0;
     if (packed) {
       if (!isAvailable(descriptorAt(queue.desc, cursor), cursor)) break;
-      if (!endOfChain(worker, queue, cursor, 1)) {
+      if (!endOfChain(worker, queue, cursor)) {
         fail(queue, QUEUE_CHAIN_LOOP, cursor & POSITION);
         break;
       }

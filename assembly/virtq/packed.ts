@@ -148,12 +148,12 @@ function usedFlags(cursor: u32, writable: bool): u32 {
 }
 
 /**
- * Finds the end of a chain of which `span` descriptors, up to the one at `cursor`, are known: its length in the ring and
- * its buffer id, which stands in the last one (2.8.6). False when it never ends.
+ * Finds the end of the chain that begins at a cursor: its length in the ring and its buffer id, which stands in the last
+ * descriptor (2.8.6). False when it never ends.
  */
-export function endOfChain(worker: Worker, queue: Queue, cursor: u32, span: u32): bool {
+export function endOfChain(worker: Worker, queue: Queue, cursor: u32): bool {
   const size = queue.size;
-  for (; span <= size; ++span) {
+  for (let span: u32 = 1; span <= size; ++span) {
     const descriptor = descriptorAt(queue.desc, cursor);
     const flags = <u32>(descriptor >> 48);
     if (!(flags & VIRTQ_DESC_F_NEXT) || flags & VIRTQ_DESC_F_INDIRECT) {
