@@ -6,7 +6,7 @@
 #
 # 1. packages, installed: QEMU of the release, testpmd (it lives in dpdk-dev), a kernel and a busybox for the guests,
 #    libvirt (the daemon with its QEMU driver, and virsh; the tests run a private one), what the guests measure with and
-#    tshark, which judges what they captured, and the firmware that boots from a NIC;
+#    tshark, which judges what they captured, the firmware that boots from a NIC, and Chromium, which runs the lab;
 # 2. QEMU 10, unpacked *beside* the installed QEMU into ${XDG_CACHE_HOME:-~/.cache}/ringbridge/qemu-10. Debian 12's
 #    QEMU 7.2 cannot run a vhost-user NIC with MSI-X under TCG, QEMU 10 of its backports can. Nothing of it is installed
 #    and no apt source is left behind. Where backports cannot be reached the reason is written to qemu-10.reason, which
@@ -14,7 +14,7 @@
 set -eu
 
 packages='qemu-system-x86 dpdk-dev linux-image-cloud-amd64 busybox-static xz-utils
-  libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients ethtool tcpdump iperf3 tshark ipxe-qemu'
+  libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients ethtool tcpdump iperf3 tshark ipxe-qemu chromium'
 cache="${XDG_CACHE_HOME:-$HOME/.cache}/ringbridge"
 qemu10="$cache/qemu-10"
 reason="$cache/qemu-10.reason"

@@ -84,6 +84,7 @@ const missing = {
   // What the guests measure with, and who judges what they captured.
   "guest-tools": () => missingPrograms(["ethtool", "tcpdump", "iperf3"]),
   tshark: () => missingPrograms(["tshark"]),
+  chromium: () => missingPrograms(["chromium"]),
   switch: () => (existsSync(cliFile) ? undefined : `${cliFile} is not built: run npm run build`),
 } satisfies Record<string, () => string | undefined>;
 
