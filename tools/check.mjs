@@ -17,6 +17,7 @@ const SLOW = [
   "test/check/check.test.ts",
   "test/cli/check.test.ts",
   "test/cli/demo.test.ts",
+  "test/testing/guide.test.ts",
   "test/guest/{front-end,guest-child,load-guest}.test.ts",
 ];
 

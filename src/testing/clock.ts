@@ -18,6 +18,7 @@ interface Event {
 /** Events that one `run` or `settle` may see at a single moment, and in all, before it is taken for a loop. */
 const LOOP = 10_000_000;
 
+/** The time of one or several labs: events one after the other; between two no time is waited for. */
 export class VirtualClock {
   /** Nanoseconds since the clock was made. */
   now = 0;

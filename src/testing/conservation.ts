@@ -23,6 +23,7 @@ export interface Account {
   unseen: number | undefined;
 }
 
+/** Where all frames of a lab are now. */
 export function accountOf(lab: Lab): Account {
   const sum = (count: (guest: Lab["guests"][number]) => number) =>
     lab.guests.reduce((all, guest) => all + count(guest), 0);

@@ -18,6 +18,7 @@ interface Lasting extends When {
   for?: number;
 }
 
+/** What goes wrong, with whom, when and for how long: a plain object. */
 export type Fault =
   /** The guest takes nothing, neither frames nor sent buffers. */
   | (Lasting & { kind: "stall" })
@@ -39,6 +40,7 @@ export type Fault =
   /** The switch's clock, by which addresses age, jumps by that many seconds. */
   | (When & { kind: "clock-jump"; seconds: number });
 
+/** The name of a kind of fault. */
 export type FaultKind = Fault["kind"];
 
 const NOTIFICATIONS = ["lose-kicks", "lose-calls", "late-kicks", "late-calls"] as const;
@@ -50,6 +52,7 @@ export const FAULT_KINDS: readonly FaultKind[] = [
   ...HOSTILE_KINDS,
 ];
 
+/** What `drawFaults` may draw. */
 export interface DrawOptions {
   /** Names of the guests that they may befall. */
   guests: readonly string[];

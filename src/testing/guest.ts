@@ -11,6 +11,7 @@ import type { Lab } from "./lab.js";
 import type { FlowCounts } from "./ledger.js";
 import { Arena } from "./arena.js";
 
+/** What a guest is like; all of it may be left out. */
 export interface LabGuestOptions extends GuestShape, Partial<Station> {
   /** Pairs of queues. Default 1. */
   pairs?: number;
@@ -29,6 +30,7 @@ export interface LabGuestOptions extends GuestShape, Partial<Station> {
   announce?: boolean;
 }
 
+/** How a frame is sent. */
 export interface SendOptions {
   pair?: number;
   /** Leaves the checksum to the switch, or with bytes of payload the segmentation too. The shape must have `offloads`. */
@@ -37,6 +39,7 @@ export interface SendOptions {
   flow?: FlowCounts;
 }
 
+/** A simulated guest at a port of the lab's switch: it sends when told to, and takes what arrives. */
 export class LabGuest implements Station {
   readonly mac: string;
   readonly ip4: string;
@@ -197,12 +200,13 @@ export class LabGuest implements Station {
     else this.recover();
   }
 
-  /** Its last region, which holds neither ring nor buffer, is taken from the switch's memory map; or is there again. */
+  /** Its last region, which holds neither ring nor buffer, is taken from the switch's memory map. */
   async unplug(): Promise<void> {
     this.unplugged = true;
     if (this.connected) await this.shareMemory();
   }
 
+  /** What `unplug` took is there again. */
   async plug(): Promise<void> {
     this.unplugged = false;
     if (this.connected) await this.shareMemory();

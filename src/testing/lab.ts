@@ -13,6 +13,7 @@ import { replayCommand, seedFromEnvironment } from "./replay.js";
 import { Flow, type Source } from "./traffic.js";
 import { type LabBuild, labMemory, loadCore, type WasmSource } from "./wasm.js";
 
+/** What a lab is made with; all of it may be left out. */
 export interface LabOptions {
   /** Everything that is left to chance comes from it. Default RINGBRIDGE_SEED of the environment, else 1. */
   seed?: number;
@@ -47,6 +48,7 @@ export async function createLab(options: LabOptions = {}): Promise<Lab> {
   );
 }
 
+/** A switch and its guests in one thread, under a virtual clock. */
 export class Lab {
   readonly seed: number;
   readonly random: Random;

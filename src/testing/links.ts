@@ -5,6 +5,7 @@ import type { LabGuest } from "./guest.js";
 import type { Lab } from "./lab.js";
 import type { Random } from "./random.js";
 
+/** What a link is like, both directions of it. */
 export interface LinkOptions {
   /** Name of the guest that is the link's end in either lab. Default "link". */
   name?: string;
@@ -36,6 +37,7 @@ export class LinkDirection {
     private readonly random: Random,
   ) {}
 
+  /** Puts a frame on the cable, or drops it and counts why. */
   send(frame: Uint8Array): void {
     const { bitsPerSecond, delay = 0, loss = 0, queueBytes = 256 * 1024 } = this.options;
     const { clock } = this.to.lab;

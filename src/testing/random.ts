@@ -1,6 +1,7 @@
 // Numbers drawn from a seed: the same seed, the same numbers, on every engine. Integer arithmetic only, so that nothing
 // depends on how an engine rounds.
 
+/** Random numbers from a seed: the same ones on every engine. */
 export class Random {
   private state: number;
 
@@ -33,6 +34,7 @@ export class Random {
     return this.fraction() < probability;
   }
 
+  /** One of the items, all equally likely. Throws when there is none. */
   pick<T>(items: readonly T[]): T {
     if (items.length === 0) throw new Error("nothing to pick from");
     return items[this.integer(0, items.length - 1)]!;

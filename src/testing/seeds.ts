@@ -3,6 +3,7 @@
 import { createLab, type Lab, type LabOptions } from "./lab.js";
 import { replayCommand, SEED_VARIABLE, seedFromEnvironment } from "./replay.js";
 
+/** Which seeds, and what their labs are made with. */
 export interface SeedsOptions extends Omit<LabOptions, "seed"> {
   /** How many seeds, and the first of them. Default 20 and 1. */
   runs?: number;

@@ -22,6 +22,7 @@ export interface NextFrame {
 /** A source: for a sender, the number of its flow and its own random numbers, the frames one after the other. */
 export type Source = (from: Station, flow: number, random: Random) => Iterator<NextFrame>;
 
+/** What a source with a rate sends, and how often. */
 export interface RateOptions {
   to: Station | "broadcast";
   /** Frames in a second. */
@@ -133,6 +134,7 @@ export class Flow implements FlowCounts {
   }
 }
 
+/** Who asks whom how often. */
 export interface ExchangeOptions {
   client: LabGuest;
   server: LabGuest;
@@ -162,6 +164,7 @@ export class Exchange {
     this.ask();
   }
 
+  /** Whether every request was answered or given up. */
   get done(): boolean {
     return this.answered + this.timedOut === this.options.count;
   }

@@ -5,6 +5,7 @@ import { describeFrame } from "./frames/describe.js";
 import type { LabGuest } from "./guest.js";
 import type { Lab } from "./lab.js";
 
+/** A yes or a no, with the reason. */
 export interface Verdict {
   pass: boolean;
   /** Why, in words that fit both answers. */

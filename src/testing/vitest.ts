@@ -55,5 +55,11 @@ setReplayCommand((seed) => {
   if (!testPath || !currentTestName) return undefined;
   // vitest joins the names of describe and test with " > "; a pattern with a space finds either.
   const name = currentTestName.replaceAll(" > ", " ").replace(/[.*+?^${}()|[\]\\']/g, ".");
-  return `${SEED_VARIABLE}=${seed} npx vitest run ${testPath} -t '${name}'`;
+  return `${SEED_VARIABLE}=${seed} npx vitest run ${fromHere(testPath)} -t '${name}'`;
 });
+
+/** A path as from the folder that vitest was started in: what CI says has to work on other machines. */
+function fromHere(path: string): string {
+  const here = (globalThis as { process?: { cwd?(): string } }).process?.cwd?.().replaceAll("\\", "/");
+  return here !== undefined && path.startsWith(`${here}/`) ? path.slice(here.length + 1) : path;
+}

@@ -6,6 +6,7 @@ import { compileModule, createMemory } from "../core/module.js";
 /** The core: a compiled module, its bytes, or where it lies. */
 export type WasmSource = WebAssembly.Module | BufferSource | URL | (() => Promise<BufferSource>);
 
+/** A build of the core: without shared memory, the running switch's, or the one with assertions. */
 export type LabBuild = "browser" | "release" | "checked";
 
 const compiled = new Map<LabBuild, Promise<WebAssembly.Module>>();

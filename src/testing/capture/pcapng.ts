@@ -3,6 +3,7 @@
 
 import { concat } from "../bytes.js";
 
+/** What one port saw: a frame, which way it went, and when. */
 export interface CapturedFrame {
   /** Index of the interface. */
   interface: number;

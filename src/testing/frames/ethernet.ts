@@ -27,6 +27,7 @@ export interface VlanTag {
 /** Text becomes UTF-8; a number stands for that many bytes that count up. */
 export type Payload = string | Uint8Array | number;
 
+/** What an Ethernet frame is made of. */
 export interface EthernetOptions {
   from: Station;
   /** A station, or "broadcast". */

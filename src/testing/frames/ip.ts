@@ -10,6 +10,7 @@ export const PROTOCOL_TCP = 6;
 export const PROTOCOL_UDP = 17;
 export const PROTOCOL_ICMPV6 = 58;
 
+/** What a frame with an IP packet is made of. */
 export interface IpOptions extends EthernetOptions {
   /** Default 4. */
   ip?: 4 | 6;

@@ -13,15 +13,18 @@ import {
   PROTOCOL_UDP,
 } from "./ip.js";
 
+/** What a UDP datagram is made of. */
 export interface PortOptions extends IpOptions {
   /** Defaults 40000 and 9 (discard). */
   sourcePort?: number;
   destinationPort?: number;
 }
 
+/** A flag of TCP's header (RFC 9293 3.1). */
 export type TcpFlag = "fin" | "syn" | "rst" | "psh" | "ack" | "urg" | "ece" | "cwr";
 const TCP_FLAGS: readonly TcpFlag[] = ["fin", "syn", "rst", "psh", "ack", "urg", "ece", "cwr"];
 
+/** What a TCP segment is made of. */
 export interface TcpOptions extends PortOptions {
   /** Default 1 and 1. */
   sequence?: number;
@@ -32,6 +35,7 @@ export interface TcpOptions extends PortOptions {
   window?: number;
 }
 
+/** What an echo request or reply is made of. */
 export interface EchoOptions extends IpOptions {
   /** Default false: a request. */
   reply?: boolean;
