@@ -50,7 +50,7 @@ function buildHost() {
   const tsc = join("node_modules", "typescript", "bin", "tsc");
   const { status } = spawnSync(process.execPath, [tsc, "-p", "tsconfig.json"], { stdio: "inherit" });
   if (status !== 0) throw new Error("tsc found errors, see above");
-  for (const cli of ["dist/src/cli/main.js", "dist/src/cli/vhost-user-main.js"]) {
+  for (const cli of ["cli/main.js", "cli/vhost-user-main.js", "ovs-vsctl/main.js"].map((file) => `dist/src/${file}`)) {
     if (existsSync(cli)) chmodSync(cli, 0o755);
   }
 }

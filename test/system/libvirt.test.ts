@@ -1,7 +1,9 @@
 // Guests that libvirt starts, from the XML the README shows: one interface in mode client (the switch's port listens),
 // one in mode server (the port connects), a ping between them, a switch that is killed under them, and an interface
 // taken out of a running guest and put back.
-import { join } from "node:path";
+import { mkdirSync, symlinkSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { Channel } from "./lib/channel.js";
 import { initramfs } from "./lib/initramfs.js";
@@ -45,7 +47,17 @@ describeNeeding(["switch", "libvirt", "qemu"], "two libvirt domains", () => {
 
   beforeAll(async () => {
     bridge = await startSwitch(domains.map(({ port }) => port));
-    libvirt = await startLibvirt();
+    // As the README says: a folder with our program under the name ovs-vsctl, first in the daemon's PATH.
+    const programs = join(scratch, "programs");
+    mkdirSync(programs);
+    symlinkSync(
+      fileURLToPath(new URL("../../dist/src/ovs-vsctl/main.js", import.meta.url)),
+      join(programs, "ovs-vsctl"),
+    );
+    libvirt = await startLibvirt({
+      PATH: [programs, dirname(process.execPath), process.env.PATH].join(":"),
+      RINGBRIDGE_CONTROL: bridge.control,
+    });
     progress(`libvirt ${(await libvirt.virsh("version")).trim().replaceAll("\n", ", ")}`);
   });
   afterAll(async () => {
@@ -84,6 +96,35 @@ describeNeeding(["switch", "libvirt", "qemu"], "two libvirt domains", () => {
     const frames = (await bridge.status()).ports.map(({ txFrames }) => txFrames);
     expect(Math.min(...frames)).toBeGreaterThanOrEqual(40);
   });
+
+  test.each(domains)(
+    "domifstat of the interface in mode $mode has the counters of its port",
+    async ({ name, port }) => {
+      const row = (await libvirt.virsh("domiflist", name)).trim().split(/\s+/);
+      expect(row.slice(0, 2)).toEqual([port.name, "vhostuser"]);
+      const counters = async () => {
+        const lines = (await libvirt.virsh("domifstat", name, port.name)).trim().split("\n");
+        return Object.fromEntries(lines.map((line) => line.split(/\s+/).slice(1)));
+      };
+      // The guest's view: what it sent came in at the port.
+      const expected = async () => {
+        const { rxBytes, rxFrames, txBytes, txFrames, queues } = await bridge.port(port.name);
+        const drops = (kind: string) =>
+          queues
+            .filter((queue) => queue.kind === kind)
+            .flatMap((queue) => Object.values(queue.drops))
+            .reduce((sum, count) => sum + count, 0);
+        const received = { rx_bytes: txBytes, rx_packets: txFrames, rx_errs: 0, rx_drop: drops("receiveq") };
+        const sent = { tx_bytes: rxBytes, tx_packets: rxFrames, tx_errs: 0, tx_drop: drops("transmitq") };
+        return Object.fromEntries(Object.entries({ ...received, ...sent }).map(([key, value]) => [key, String(value)]));
+      };
+      expect(Number((await counters()).tx_packets)).toBeGreaterThanOrEqual(40);
+      // A frame may pass between the two questions; not between each of ten pairs of them.
+      await waitFor("domifstat to equal the status", 20_000, async () => {
+        return JSON.stringify(await counters()) === JSON.stringify(await expected());
+      });
+    },
+  );
 
   test("traffic resumes after the switch was killed and started again", async () => {
     await bridge.kill();

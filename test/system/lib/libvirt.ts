@@ -20,8 +20,8 @@ export interface Libvirt {
   xmlFile(name: string, xml: string): string;
 }
 
-/** Starts the daemon and waits until it has asked the installed QEMU what it can do. */
-export async function startLibvirt(): Promise<Libvirt> {
+/** Starts the daemon, with `variables` in its environment, and waits until it has asked the installed QEMU what it can do. */
+export async function startLibvirt(variables: Readonly<Record<string, string>> = {}): Promise<Libvirt> {
   if (libvirtdFile === undefined || virshFile === undefined) {
     throw new Error("libvirtd or virsh is missing; see describeNeeding");
   }
@@ -34,7 +34,10 @@ export async function startLibvirt(): Promise<Libvirt> {
   const configuration = join(home, "libvirtd.conf");
   writeFileSync(configuration, 'log_outputs = "3:stderr"\n');
 
-  const environment = Object.entries(folders).map(([name, folder]) => `${name}=${join(home, folder)}`);
+  const environment = [
+    ...Object.entries(folders).map(([name, folder]) => `${name}=${join(home, folder)}`),
+    ...Object.entries(variables).map(([name, value]) => `${name}=${value}`),
+  ];
   const daemon = start("libvirtd", "unshare", [
     ...[...namespaces, "--kill-child"],
     // The first process of a process namespace has to reap the others; libvirtd does not, the shell's wait does.

@@ -22,6 +22,8 @@ export interface SwitchPort {
 export interface RunningSwitch {
   readonly process: Child;
   readonly pid: number;
+  /** Path of its control socket. */
+  readonly control: string;
   status(): Promise<SwitchStatus>;
   /** Status of one port; throws when the switch has no such port. */
   port(name: string): Promise<PortStatus>;
@@ -77,6 +79,7 @@ export async function startSwitch(ports: readonly SwitchPort[], words: readonly 
   return {
     process: child,
     pid: child.pid,
+    control,
     status,
     port,
     async waitForState(state, names, limitMs = 60_000) {
