@@ -8,7 +8,7 @@
 // - "worker" fields belong to the worker that polls the queue, or that holds the receiveq.
 // A list {count, items…} is never changed in place: a new one is published and the old one freed after the grace period.
 
-export const ABI_VERSION: u32 = 9;
+export const ABI_VERSION: u32 = 10;
 
 /** Longest burst that is taken from a transmitq at once. */
 export const BURST: u32 = 64;
@@ -26,6 +26,8 @@ export const HOLD_SECONDS: u32 = 2;
 export const HOLD_UNSEEN: u32 = 0xffffffff;
 /** Ports are numbered 0 to PORTS_MAX - 1. */
 export const PORTS_MAX: u32 = 1024;
+/** Translations that a queue asks for at once. */
+export const MISSES: u32 = 64;
 /** Bytes of a chunk: what is mapped at once of a region that is not mapped whole; also the width of a pool's windows. */
 export const CHUNK_BYTES: u32 = 2097152;
 export const CHUNK_SHIFT: u32 = 21;
@@ -101,6 +103,10 @@ export class Port {
   log: u32 = 0;
   /** Most bytes behind a frame's Ethernet header that its driver takes, where it has agreed to VIRTIO_NET_F_MTU; else 0. */
   mtu: u32 = 0;
+  /** -> the same as `regions` of what may be written; the same list unless there is an IOTLB. Published. */
+  writable: u32 = 0;
+  /** 1: buffers are at I/O virtual addresses, and the regions are those that are known (memory/iotlb.ts). */
+  translated: u32 = 0;
   pad: u32 = 0;
 }
 
@@ -173,7 +179,13 @@ export class Queue {
   spanWindow: u32 = 0;
   /** A disabled transmitq is drained from this second on, see HOLD_SECONDS. The host clears it when it disables one. */
   drainFrom: u32 = 0;
-  pad3: u64 = 0;
+  /** A transmitq waits for a translation while its port's region list has this generation (memory/iotlb.ts). */
+  missGeneration: u32 = 0;
+  /**
+   * Entries of the u64[MISSES] behind the drops, on the next cache line: pages to be asked for, IOTLB_* in the low bits.
+   * The worker fills it while this is 0; the host sets it back to 0 when it has taken them.
+   */
+  missCount: u32 = 0;
 
   // counters, worker
   frames: u64 = 0;
@@ -257,8 +269,12 @@ export class Worker {
   chunkMissTime: u64 = 0;
   /** Bit i: the virtio_net header of frame i of the burst does not lie right before it. */
   headersApart: u64 = 0;
-  pad8: u64 = 0;
-  pad9: u64 = 0;
+  /** The address for which the last chain walk had no translation. */
+  missAddress: u64 = 0;
+  /** 1: there are new entries in some Queue.misses; whoever runs the worker tells the host and clears it. */
+  missed: u32 = 0;
+  /** 1: it was to be read, 2: to be written to; 0: there is none, or it has been noted. */
+  missAccess: u32 = 0;
   padA: u64 = 0;
   /** Chains of packed rings that are noted to be given back: of the transmitq in hand, of the receiveq in hand. */
   txNotes: u32 = 0;

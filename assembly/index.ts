@@ -7,6 +7,7 @@ import * as abi from "./abi";
 import { age, flush, learn } from "./bridge/fdb";
 import { serve } from "./bridge/bridge";
 import { isGroup } from "./net/ethernet";
+import { awaitsTranslation } from "./memory/iotlb";
 import { QUEUE_OK } from "./spec/status";
 import { armKick, disarmKick, forgetCalls } from "./virtq/notify";
 
@@ -47,7 +48,11 @@ export function arm(workerPointer: usize): u32 {
   let busy: u32 = 0;
   for (let i: u32 = 0, count = load<u32>(list); i < count; ++i) {
     const queue = changetype<abi.Queue>(load<u32>(list + 4 + (i << 2)));
-    if (queue.status == QUEUE_OK) busy |= <u32>armKick(queue);
+    if (queue.status != QUEUE_OK) continue;
+    const more = armKick(queue);
+    // Who replaces the list for which it waits wakes this worker.
+    const regions: usize = atomic.load<u32>(queue.port, offsetof<abi.Port>("regions"));
+    if (more && !(queue.enabled && awaitsTranslation(queue, regions))) busy = 1;
   }
   return busy;
 }

@@ -7,6 +7,21 @@
 import { Queue, Region, Worker } from "../abi";
 import { locateChunk } from "./windows";
 
+/** Up to so many regions are looked through one after the other; more there are only behind an IOTLB, or of plugged memory. */
+const LINEAR_MAX: u32 = 8;
+
+/** Of a list of many, the last region that does not begin behind the address, or the first. */
+function nearest(regions: usize, count: u32, address: u64): usize {
+  const first = regions + 8;
+  let low: u32 = 0;
+  while (count > 1) {
+    const half = count >> 1;
+    if (changetype<Region>(first + (low + half) * offsetof<Region>()).guestAddress <= address) low += half;
+    count -= half;
+  }
+  return first + low * offsetof<Region>();
+}
+
 /**
  * Finds the piece of guest memory around an address that is contiguous in linear memory: worker.spanStart and
  * .spanLength in the guest, .spanWindow here. It stays where it is until the burst is over. False: there is none.
@@ -15,7 +30,12 @@ import { locateChunk } from "./windows";
  */
 export function locate(worker: Worker, regions: usize, address: u64): bool {
   let entry = regions + 8;
-  for (let left = load<u32>(regions); left > 0; --left) {
+  let left = load<u32>(regions);
+  if (left > LINEAR_MAX) {
+    entry = nearest(regions, left, address);
+    left = 1;
+  }
+  for (; left > 0; --left) {
     const region = changetype<Region>(entry);
     if (address - region.guestAddress < region.size) {
       if (region.chunks != 0) return locateChunk(worker, region, address);

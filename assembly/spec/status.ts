@@ -52,4 +52,6 @@ export const DROP_TX_OFFLOAD = 14;
 export const DROP_WINDOW = 15;
 /** Longer than the MTU that the receiving driver has agreed to (virtio 1.3, 5.1.4.1). Counted on the receiveq. */
 export const DROP_MTU = 16;
-export const DROP_CAUSES = 17;
+/** Nobody has said yet where the receive buffer's I/O virtual address lies (IOTLB). Counted on the receiveq. */
+export const DROP_TRANSLATION = 17;
+export const DROP_CAUSES = 18;

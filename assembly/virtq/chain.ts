@@ -4,10 +4,12 @@
 // The guest may change a descriptor while we look at it, so each is read once, as two 64-bit words, and only the
 // copies are checked and used. Every walk is bounded: by the ring's size, or by the size of the indirect table.
 
-import { CHAIN_SEGMENTS, FRAME_MAX, Queue, SEGMENTS, Segment, Worker } from "../abi";
+import { CHAIN_SEGMENTS, FRAME_MAX, Port, Queue, SEGMENTS, Segment, Worker } from "../abi";
+import { isTranslated, noteMiss } from "../memory/iotlb";
 import { isInOneRegion, isMemory, locate } from "../memory/regions";
 import {
   DROP_RX_CHAIN_BAD,
+  DROP_TRANSLATION,
   DROP_TX_ADDRESS,
   DROP_TX_DIRECTION,
   DROP_TX_INDIRECT,
@@ -76,6 +78,8 @@ function follow(
   let spanLength: u64 = 0;
   let spanWindow: u32 = 0;
 
+  // A table is read, also one of receive buffers.
+  let tables: usize = 0;
   let table: u64 = 0; // guest address of the indirect table that we are in
   let tableStart: u64 = 0;
   let tableLength: u64 = 0;
@@ -94,7 +98,7 @@ function follow(
       // A table's region may be mapped in several pieces; a descriptor lies in one of them.
       const address = table + (index << 4);
       if (address - tableStart >= tableLength) {
-        if (!locate(worker, regions, address)) return missing(worker, writable, DROP_TX_INDIRECT);
+        if (!locate(worker, tables, address)) return missing(worker, queue, address, writable, false, DROP_TX_INDIRECT);
         tableStart = worker.spanStart;
         tableLength = worker.spanLength;
         tableWindow = worker.spanWindow;
@@ -106,7 +110,9 @@ function follow(
         // Its end lies in the next piece: it is put together.
         const whole: usize = worker.headerScratch;
         memory.copy(whole, entry, <u32>left);
-        if (!locate(worker, regions, address + left)) return missing(worker, writable, DROP_TX_INDIRECT);
+        if (!locate(worker, tables, address + left)) {
+          return missing(worker, queue, address + left, writable, false, DROP_TX_INDIRECT);
+        }
         tableStart = worker.spanStart;
         tableLength = worker.spanLength;
         tableWindow = worker.spanWindow;
@@ -127,7 +133,9 @@ function follow(
       // One level only, alone in the chain's last place, a whole number of descriptors.
       if (inside || !queue.indirect || flags & VIRTQ_DESC_F_NEXT) return fault(writable, DROP_TX_INDIRECT);
       if (length == 0 || length & 15 || length >> 4 > <u32>VIRTQ_SIZE_MAX) return fault(writable, DROP_TX_INDIRECT);
-      if (!isInOneRegion(regions, address, length)) return fault(writable, DROP_TX_INDIRECT);
+      // Of I/O virtual addresses only those that are looked at need be known.
+      if (!isTranslated(queue) && !isInOneRegion(regions, address, length)) return fault(writable, DROP_TX_INDIRECT);
+      tables = writable ? <usize>atomic.load<u32>(queue.port, offsetof<Port>("regions")) : regions;
       table = address;
       tableSize = length >> 4;
       budget = tableSize;
@@ -147,10 +155,12 @@ function follow(
         if (address - spanStart >= spanLength) {
           if (writable && bytes - length >= need) {
             // Nothing will be written there: it need not be seen, but it must be the guest's.
-            if (!isMemory(regions, address, length)) return fault(writable, DROP_TX_ADDRESS);
+            if (!isTranslated(queue) && !isMemory(regions, address, length)) return fault(writable, DROP_TX_ADDRESS);
             break;
           }
-          if (!locate(worker, regions, address)) return missing(worker, writable, DROP_TX_ADDRESS);
+          if (!locate(worker, regions, address)) {
+            return missing(worker, queue, address, writable, writable, DROP_TX_ADDRESS);
+          }
           spanStart = worker.spanStart;
           spanLength = worker.spanLength;
           spanWindow = worker.spanWindow;
@@ -187,10 +197,14 @@ function follow(
 }
 
 /**
- * Why `locate` found nothing: the guest has no such memory, which is a fault, or it cannot be seen now, which is none.
- * @inline
+ * Why `locate` found nothing: the guest has no such memory, which is a fault, or it cannot be seen now, or nobody has said
+ * yet what lies there, which is none. `write`: it was to be written to.
  */
-function missing(worker: Worker, writable: bool, cause: u32): u32 {
+function missing(worker: Worker, queue: Queue, address: u64, writable: bool, write: bool, cause: u32): u32 {
+  if (isTranslated(queue)) {
+    noteMiss(worker, address, write);
+    return FAULT_DROP + DROP_TRANSLATION;
+  }
   return worker.windowMissing ? FAULT_DROP + DROP_WINDOW : fault(writable, cause);
 }
 

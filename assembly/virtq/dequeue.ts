@@ -17,11 +17,13 @@ import {
 } from "../abi";
 import { countDrop } from "../bridge/stats";
 import { gather } from "../memory/copy";
+import { awaitsTranslation, awaitTranslation } from "../memory/iotlb";
 import { generationOf, keepSpan } from "../memory/regions";
 import { holdForBurst } from "../memory/windows";
 import { ETHERNET_HEADER } from "../net/ethernet";
 import {
   DROP_DISABLED,
+  DROP_TRANSLATION,
   DROP_TX_OVERSIZE,
   DROP_TX_RUNT,
   DROP_WINDOW,
@@ -62,6 +64,7 @@ function take(worker: Worker, queue: Queue, packed: bool): u32 {
   if (most == 0) return 0;
 
   const regions: usize = atomic.load<u32>(queue.port, offsetof<Port>("regions"));
+  if (awaitsTranslation(queue, regions)) return 0;
   const size = queue.size;
   const mask = size - 1;
   const desc: usize = queue.desc;
@@ -148,6 +151,10 @@ function takeAnyShape(worker: Worker, queue: Queue, regions: usize, number: u32,
   }
   // The frames before it hold all windows there are for a burst: it begins the next one.
   if (fault == FAULT_DROP + DROP_WINDOW && number > 0) return false;
+  if (fault == FAULT_DROP + DROP_TRANSLATION) {
+    awaitTranslation(worker, queue, regions, cursor, packed ? 0 : queue.nextAvail + pending(queue));
+    return false;
+  }
   const frame = changetype<Frame>(worker.frameTable + number * offsetof<Frame>());
   takeChain(worker, queue, frame, number, first, fault);
   if (fault == 0) keepSpan(worker, queue, regions);

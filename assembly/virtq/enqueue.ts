@@ -7,6 +7,7 @@
 
 import { CHAIN_SEGMENTS, Frame, Placement, Port, Queue, SEGMENTS, Worker } from "../abi";
 import { countDrop } from "../bridge/stats";
+import { askAhead, isTranslated } from "../memory/iotlb";
 import { generationOf, keepSpan } from "../memory/regions";
 import { holdForDelivery } from "../memory/windows";
 import { exceedsMtu } from "../net/mtu";
@@ -72,7 +73,7 @@ function deliverPacked(worker: Worker, source: Queue, queue: Queue, first: u32, 
 
 /** @inline */
 function deliver(worker: Worker, source: Queue, queue: Queue, first: u32, count: u32, packed: bool): void {
-  const regions: usize = atomic.load<u32>(queue.port, offsetof<Port>("regions"));
+  const regions: usize = atomic.load<u32>(queue.port, offsetof<Port>("writable"));
   const frames: usize = worker.frameTable;
   const size = queue.size;
   const mask = size - 1;
@@ -151,6 +152,7 @@ function deliver(worker: Worker, source: Queue, queue: Queue, first: u32, count:
   copyPlaced(worker, queue, next);
   if (cursor != queue.nextAvail) publish(worker, queue, cursor, true, packed);
   if (cursor != begin) requestCall(worker, queue);
+  if (isTranslated(queue)) askAhead(worker, queue, cursor, end);
   queue.frames += delivered;
   queue.bytes += bytes;
 }

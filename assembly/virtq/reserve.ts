@@ -5,6 +5,7 @@ import {
   DROP_NO_RX_BUFFER,
   DROP_RX_BUFFER_TOO_SMALL,
   DROP_RX_CHAIN_BAD,
+  DROP_TRANSLATION,
   DROP_WINDOW,
   QUEUE_BAD_HEAD,
   QUEUE_OK,
@@ -64,10 +65,10 @@ function gatherRoom(
       fail(queue, fault, worker.chainDescriptor);
       return DROP_RX_CHAIN_BAD;
     }
-    if (fault == FAULT_DROP + DROP_WINDOW) {
+    if (fault == FAULT_DROP + DROP_WINDOW || fault == FAULT_DROP + DROP_TRANSLATION) {
       // Nothing is wrong with the buffers: they stay with the ring.
       worker.rxSegments = first;
-      return DROP_WINDOW;
+      return fault - FAULT_DROP;
     }
     const filled = fault == 0 ? min(worker.chainBytes, need - room) : 0;
     const reserved = changetype<Reserved>(table + buffers * offsetof<Reserved>());

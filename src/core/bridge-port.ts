@@ -5,6 +5,9 @@ import { headerSize } from "./feature-bits.js";
 import * as layout from "./layout.js";
 import type { Struct } from "./views.js";
 
+/** Where in a queue's memory its misses lie: behind the drop counters, on a cache line of their own. */
+export const MISSES_OFFSET = Math.ceil((layout.Queue.fields.drops.offset + DROP_CAUSES * 8) / 64) * 64;
+
 /** A piece of guest memory, mapped whole at `window`, or known to the bridge's chunk pools. In bytes. */
 export interface MappedRegion {
   guestAddress: bigint;
@@ -60,6 +63,17 @@ export class BridgeQueue {
     readonly struct: Struct<typeof layout.Queue>,
   ) {}
 
+  /** Pages of which the core lacks the translation, IOTLB_* in the low bits; taken once. */
+  takeMisses(): bigint[] {
+    const { struct } = this;
+    const count = Math.min(struct.load("missCount"), layout.MISSES);
+    if (count === 0) return [];
+    const first = (struct.at + MISSES_OFFSET) >>> 3;
+    const misses = Array.from(struct.views.u64.subarray(first, first + count));
+    struct.publish("missCount", 0);
+    return misses;
+  }
+
   get isReceiveq(): boolean {
     return this.index % 2 === 0;
   }
@@ -108,6 +122,10 @@ export class BridgePort {
   readonly queues = new Map<number, BridgeQueue>();
   features = 0n;
   regions: MappedRegion[] = [];
+  /** With an IOTLB: where I/O virtual addresses lie, as far as is known; `regions` then matter to the dirty log alone. */
+  translations: { readable: readonly MappedRegion[]; writable: readonly MappedRegion[] } | undefined;
+  /** The switch's own, beside those of the guest (inject.ts). */
+  ownRegions: readonly MappedRegion[] = [];
   /** The dirty log in use: where its bitmap lies and how many bytes it has; and the core's view of it. */
   log: { window: number; size: bigint } | undefined;
   logStruct: Struct<typeof layout.DirtyLog> | undefined;

@@ -4,10 +4,9 @@
 // Workers take no lock to read what is changed here. Lists are replaced, not edited: publish the new one, wait for a
 // grace period (every worker has been between two bursts, where it holds nothing), then free what was replaced.
 
-import { DROP_CAUSES } from "../../assembly/spec/status.js";
 import * as features from "../../assembly/spec/virtio.js";
 import { receiveOffloads, transmitOffloads } from "./offloads.js";
-import { BridgePort, BridgeQueue, type MappedRegion, type RingInMemory } from "./bridge-port.js";
+import { BridgePort, BridgeQueue, type MappedRegion, MISSES_OFFSET, type RingInMemory } from "./bridge-port.js";
 import { hasBit } from "./feature-bits.js";
 import { ChunkPools } from "./chunk-pools.js";
 import * as layout from "./layout.js";
@@ -21,7 +20,9 @@ export const CONTROL_START = 64 * 1024;
 export const WINDOWS_START = 64 * 1024 * 1024;
 
 const FDB_BUCKET_ENTRIES = 4;
-const QUEUE_BYTES = roundUp(layout.Queue.fields.drops.offset + DROP_CAUSES * 8, 64);
+const QUEUE_BYTES = MISSES_OFFSET + layout.MISSES * 8;
+/** The generation of no region list: they count from 1 on. */
+const NO_GENERATION = 0xffffffff;
 const FLUSH_ALL = 0xffffffff;
 
 export interface BridgeOptions {
@@ -99,6 +100,7 @@ export class Bridge {
     const struct = this.struct(layout.Port);
     struct.set("id", id);
     struct.set("regions", this.list([], 8));
+    struct.set("writable", struct.get("regions"));
     struct.set("receiveqs", this.list([]));
     const port = new BridgePort(id, struct);
     this.ports.set(id, port);
@@ -116,7 +118,7 @@ export class Bridge {
     this.exports.fdbFlush(this.core.at, port.id);
     for (const queue of port.queues.values()) this.release(queue.struct.at, QUEUE_BYTES);
     this.queueCount -= port.queues.size;
-    this.freeList(port.struct.get("regions"));
+    for (const list of this.regionListsOf(port)) this.freeList(list);
     this.freeList(port.struct.get("receiveqs"));
     if (port.logStruct !== undefined) this.freeLog(port.logStruct);
     this.release(port.struct.at, layout.Port.size);
@@ -125,10 +127,52 @@ export class Bridge {
 
   /** Replaces the port's memory map. No ring of the port that needs a region that goes away may run. */
   async setRegions(port: BridgePort, regions: MappedRegion[]): Promise<void> {
-    port.regions = [...regions].sort((a, b) => (a.guestAddress < b.guestAddress ? -1 : 1));
+    port.regions = [...regions].sort(byAddress);
     // First the log's: what a worker can write to it must know how to mark.
     if (port.log !== undefined) await this.setLog(port, port.log);
-    await this.replace(port.struct, "regions", this.regionList(port.regions));
+    await this.publishRegions(port);
+  }
+
+  /**
+   * Where the port's I/O virtual addresses lie, as far as is known; undefined: its addresses are guest physical ones. When
+   * this is done what is no longer listed is no longer used. It begins and ends while no ring runs.
+   */
+  async setTranslations(port: BridgePort, translations: BridgePort["translations"]): Promise<void> {
+    port.translations = translations;
+    await this.publishRegions(port);
+    // Transmitqs that waited for it, and whose workers may sleep.
+    if (translations === undefined) return;
+    for (const { running, worker } of port.queues.values()) {
+      if (running && worker !== undefined) this.onTransmitqs(worker);
+    }
+  }
+
+  /** Lets a transmitq that has waited for a translation ask for it once more. */
+  askAgain(queue: BridgeQueue): void {
+    if (queue.struct.load("missGeneration") === NO_GENERATION || queue.worker === undefined) return;
+    queue.struct.publish("missGeneration", NO_GENERATION);
+    this.onTransmitqs(queue.worker);
+  }
+
+  /** Makes regions of the switch's own known to the port's rings, or none any more. */
+  async setOwnRegions(port: BridgePort, regions: readonly MappedRegion[]): Promise<void> {
+    port.ownRegions = regions;
+    await this.publishRegions(port);
+  }
+
+  private async publishRegions(port: BridgePort): Promise<void> {
+    const { struct, translations, ownRegions } = port;
+    const old = this.regionListsOf(port);
+    const readable = this.regionList([...(translations?.readable ?? port.regions), ...ownRegions].sort(byAddress));
+    struct.publish("translated", Number(translations !== undefined));
+    struct.publish("regions", readable);
+    struct.publish("writable", translations === undefined ? readable : this.regionList(translations.writable));
+    await this.grace();
+    for (const list of old) this.freeList(list);
+  }
+
+  private regionListsOf({ struct }: BridgePort): Set<number> {
+    return new Set([struct.get("regions"), struct.get("writable")]);
   }
 
   /** Frames to the port's guest with more bytes than this behind their Ethernet header are dropped; undefined: none. */
@@ -187,6 +231,8 @@ export class Bridge {
     struct.set("callFd", options.callFd);
     struct.set("nextAvail", ring.nextAvail & 0xffff);
     struct.set("callPending", 0);
+    struct.set("missCount", 0);
+    struct.set("missGeneration", NO_GENERATION);
     this.exports.startQueue(struct.at);
     queue.running = true;
     queue.enabled = options.enabled;
@@ -435,6 +481,10 @@ export class Bridge {
   release(at: number, bytes: number): void {
     this.control.release(at, roundUp(bytes, 64));
   }
+}
+
+function byAddress(a: MappedRegion, b: MappedRegion): number {
+  return a.guestAddress < b.guestAddress ? -1 : 1;
 }
 
 function roundUp(value: number, to: number): number {

@@ -12,6 +12,7 @@ import {
   DROP_RESERVED,
   DROP_RX_BUFFER_TOO_SMALL,
   DROP_RX_CHAIN_BAD,
+  DROP_TRANSLATION,
   DROP_TX_ADDRESS,
   DROP_TX_DIRECTION,
   DROP_TX_INDIRECT,
@@ -122,6 +123,11 @@ const CAUSES: Record<number, DropCause> = {
     name: "mtu",
     explanation: "The frame is longer than the MTU of the receiving guest's network card (host_mtu).",
     hint: "Use the same MTU in all guests of a network; a guest with a larger one is not told by a switch.",
+  },
+  [DROP_TRANSLATION]: {
+    name: "translation",
+    explanation: "The receiving guest's buffer lies behind its virtual IOMMU, which had not said yet where.",
+    hint: "Normal for the first frames; for more of them keep buffers mapped in that guest (iommu=pt, iommu.strict=0).",
   },
 };
 

@@ -24,8 +24,7 @@ export async function injectFrame(bridge: Bridge, port: BridgePort, frame: Uint8
   const length = port.headerBytes + frame.length;
   const at = bridge.allocate(FRAME + length);
   const { bytes, data } = bridge.views;
-  const regions = port.regions;
-  const guestAddress = freeAddress(regions, length);
+  const guestAddress = freeAddress(port.translations?.readable ?? port.regions, length);
   // One descriptor, available; no call, nor (event idx) one at an index that never comes.
   data.setBigUint64(at + DESC, guestAddress, true);
   data.setUint32(at + DESC + 8, length, true);
@@ -33,7 +32,7 @@ export async function injectFrame(bridge: Bridge, port: BridgePort, frame: Uint8
   data.setUint16(at + AVAIL + 2, 1, true);
   data.setUint16(at + AVAIL + 6, 0xffff, true);
   bytes.set(frame, at + FRAME + port.headerBytes);
-  await bridge.setRegions(port, [...regions, { guestAddress, size: BigInt(length), window: at + FRAME }]);
+  await bridge.setOwnRegions(port, [{ guestAddress, size: BigInt(length), window: at + FRAME }]);
   try {
     const ring = { size: 1, desc: at + DESC, avail: at + AVAIL, used: at + USED, nextAvail: 0 };
     await bridge.startQueue(port, INJECT_QUEUE, ring, { callFd: -1, enabled: true, worker });
@@ -44,7 +43,7 @@ export async function injectFrame(bridge: Bridge, port: BridgePort, frame: Uint8
     }
   } finally {
     await bridge.removeQueue(port, INJECT_QUEUE);
-    await bridge.setRegions(port, regions);
+    await bridge.setOwnRegions(port, []);
     bridge.release(at, FRAME + length);
   }
 }

@@ -1,6 +1,6 @@
 // GENERATED from assembly/abi.ts by tools/layout-transform.mjs at every build. Do not edit.
 
-export const ABI_VERSION = 9;
+export const ABI_VERSION = 10;
 export const BURST = 64;
 export const CALLS_MAX = 32768;
 export const CHAIN_SEGMENTS = 1024;
@@ -10,6 +10,7 @@ export const FRAME_MAX = 65558;
 export const HEADERS_MAX = 512;
 export const HEADER_COPY = 16;
 export const HOLD_SECONDS = 2;
+export const MISSES = 64;
 export const PORTS_MAX = 1024;
 export const RX_NOTES = 2048;
 export const SCRATCH_FROM = 32;
@@ -157,13 +158,15 @@ export const Placement = {
 } as const;
 
 export const Port = {
-  size: 24,
+  size: 32,
   fields: {
     id: { offset: 0, type: "u32" },
     regions: { offset: 4, type: "u32" },
     receiveqs: { offset: 8, type: "u32" },
     log: { offset: 12, type: "u32" },
     mtu: { offset: 16, type: "u32" },
+    writable: { offset: 20, type: "u32" },
+    translated: { offset: 24, type: "u32" },
   },
 } as const;
 
@@ -198,6 +201,8 @@ export const Queue = {
     spanLength: { offset: 104, type: "u64" },
     spanWindow: { offset: 112, type: "u32" },
     drainFrom: { offset: 116, type: "u32" },
+    missGeneration: { offset: 120, type: "u32" },
+    missCount: { offset: 124, type: "u32" },
     frames: { offset: 128, type: "u64" },
     bytes: { offset: 136, type: "u64" },
     calls: { offset: 144, type: "u64" },
@@ -286,6 +291,9 @@ export const Worker = {
     chunkMisses: { offset: 192, type: "u64" },
     chunkMissTime: { offset: 200, type: "u64" },
     headersApart: { offset: 208, type: "u64" },
+    missAddress: { offset: 216, type: "u64" },
+    missed: { offset: 224, type: "u32" },
+    missAccess: { offset: 228, type: "u32" },
     padA: { offset: 232, type: "u64" },
     txNotes: { offset: 240, type: "u32" },
     rxNotes: { offset: 244, type: "u32" },

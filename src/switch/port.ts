@@ -11,11 +11,13 @@ import { injectFrame } from "../core/inject.js";
 import type { PortConfig } from "../config/schema.js";
 import { adoptNotifier, drain, isFull, signal } from "../sys/eventfd.js";
 import { closeFd } from "../sys/memfd.js";
+import type { Reactor } from "../sys/reactor.js";
 import type { Transcript } from "../vhost-user/transcript.js";
 import type { Effect, EffectOutcome, Fd, MemoryRegion, RingFds, RingSetup } from "../vhost-user/effects.js";
 import type { GuestMemory, Mapping } from "./guest-memory.js";
 import type { RingPlace } from "./ring-windows.js";
 import { createInflight, PortInflight } from "./inflight.js";
+import { PortIotlb } from "./port-iotlb.js";
 import { PortMigration } from "./port-migration.js";
 import type { Logger } from "pino";
 import { rarpFrame } from "./rarp.js";
@@ -42,6 +44,8 @@ export class Port {
   private mtu: number | undefined;
   /** Of the connection in hand, if it is recorded. */
   transcript: Transcript | undefined;
+  /** Misses of its queues are its business. */
+  readonly iotlb: PortIotlb;
   private readonly migration: PortMigration;
   private readonly inflight: PortInflight;
   private readonly running = new Map<number, RunningQueue>();
@@ -53,10 +57,12 @@ export class Port {
     private readonly pool: WorkerPool,
     private readonly memory: GuestMemory,
     readonly log: Logger,
+    reactor: Reactor,
   ) {
     this.bridgePort = bridge.addPort();
     this.mtu = config.mtu;
     this.inflight = new PortInflight(bridge.views, this.bridgePort, memory);
+    this.iotlb = new PortIotlb(bridge, this.bridgePort, this.mappings, reactor, (text) => this.fail(text));
     this.migration = new PortMigration(bridge, this.bridgePort, memory);
   }
 
@@ -130,6 +136,7 @@ export class Port {
       case "setFeatures":
         this.bridgePort.features = effect.features;
         this.publishMtu();
+        await this.iotlb.setTranslated(effect.translated ?? false);
         await this.migration.publishLog();
         return {};
       case "setMtu":
@@ -188,6 +195,15 @@ export class Port {
         return {};
       case "clearInflight":
         this.inflight.clear(effect.indices);
+        return {};
+      case "setTranslations":
+        await this.iotlb.setTranslations(effect.entries);
+        return {};
+      case "askTranslation":
+        this.iotlb.askFor(effect.iova, effect.permission);
+        return {};
+      case "setBackendSocket":
+        this.iotlb.setSocket(effect.fd, effect.needReply);
         return {};
       case "close":
         for (const fd of effect.fds) closeFd(fd);

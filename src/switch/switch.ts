@@ -9,7 +9,8 @@ import { createMemory, instantiateCore } from "../core/module.js";
 import { parseMac } from "../core/mac.js";
 import { loadModule } from "../core/wasm-files.js";
 import { packageVersion } from "../version.js";
-import { Reactor } from "../sys/reactor.js";
+import { drain } from "../sys/eventfd.js";
+import { Reactor, type Watch } from "../sys/reactor.js";
 import { type Endpoint, openEndpoint } from "./endpoint.js";
 import { GuestMemory } from "./guest-memory.js";
 import { memoryPlan } from "./memory-plan.js";
@@ -41,6 +42,7 @@ export class Switch implements Omit<SwitchControl, "reload"> {
   /** Ports on their way out. */
   private readonly closing = new Set<RunningPort>();
   private readonly timer: NodeJS.Timeout;
+  private readonly misses: Watch;
   private readonly started = performance.now();
   private readonly wasmHash: string;
   /** Second at which the FDB was last aged, and how often it is: a sweep reads all of it, also when nothing moves. */
@@ -89,6 +91,7 @@ export class Switch implements Omit<SwitchControl, "reload"> {
       spinUs: config.spinUs,
       onDeath: (error) => this.die(error),
     });
+    this.misses = this.reactor.watch(this.pool.missed, { readable: () => this.askForMisses() });
     this.timer = setInterval(() => this.tick(), TICK_MS);
   }
 
@@ -158,12 +161,20 @@ export class Switch implements Omit<SwitchControl, "reload"> {
     // The timer goes on till then: a port that is closed may have to free a worker that it holds up.
     for (const name of [...this.ports.keys()]) await this.closePort(name);
     clearInterval(this.timer);
+    this.misses.stop();
     await this.pool.stop();
     await this.reactor.close();
   }
 
   private async openPort(config: PortConfig): Promise<void> {
-    const port = new Port(config, this.bridge, this.pool, this.memory, this.log.child({ port: config.name }));
+    const port = new Port(
+      config,
+      this.bridge,
+      this.pool,
+      this.memory,
+      this.log.child({ port: config.name }),
+      this.reactor,
+    );
     try {
       const { queues: queuePairs, mtu, offloads } = config;
       const mac = config.mac === undefined ? undefined : parseMac(config.mac);
@@ -192,9 +203,18 @@ export class Switch implements Omit<SwitchControl, "reload"> {
       this.agedAt = now;
     }
     const stalled = this.pool.hasStalled();
-    for (const { port } of this.ports.values()) port.lookForBrokenQueues();
+    for (const { port } of this.ports.values()) {
+      port.lookForBrokenQueues();
+      port.iotlb.tick();
+    }
     if (!stalled) return;
     for (const { port } of [...this.ports.values(), ...this.closing]) port.releaseBlockedCalls();
+  }
+
+  /** A worker has met addresses of which it lacks the translation. */
+  private askForMisses(): void {
+    drain(this.pool.missed);
+    for (const { port } of this.ports.values()) port.iotlb.askForMisses();
   }
 
   /** A fault of ours: nothing that the switch says can be trusted any more. */

@@ -27,6 +27,8 @@ export interface WorkerPoolOptions {
 }
 
 export class WorkerPool {
+  /** Eventfd: a worker has left misses with a queue (assembly/memory/iotlb.ts). */
+  readonly missed = createEventFd();
   private readonly workers: PoolWorker[];
   private stopping = false;
   private readonly lastEpochs: number[] = [];
@@ -44,6 +46,7 @@ export class WorkerPool {
         core: options.bridge.core.at,
         worker: struct.at,
         epoll: epoll.fd,
+        missed: this.missed,
         poll: options.poll,
         spinMs: options.spinUs / 1000,
       };
@@ -119,6 +122,7 @@ export class WorkerPool {
       epoll.close();
       closeFd(wake);
     }
+    closeFd(this.missed);
   }
 
   private addUnkickable(worker: number, change: number): void {

@@ -19,6 +19,8 @@ export interface WorkerOptions {
   worker: number;
   /** The epoll set with the kick eventfds and the wake eventfd; main adds and removes. */
   epoll: number;
+  /** Eventfd by which main is told of misses. */
+  missed: number;
   /** Never sleep. */
   poll: boolean;
   /** Polling without finding work goes on this long before a sleep, in milliseconds. */
@@ -39,6 +41,7 @@ function run(options: WorkerOptions): void {
   // Word indices of the fields read in the loop.
   const stop = (worker.at + layout.Worker.fields.stop.offset) >>> 2;
   const unkickable = (worker.at + layout.Worker.fields.unkickable.offset) >>> 2;
+  const missed = (worker.at + layout.Worker.fields.missed.offset) >>> 2;
   const callCount = (worker.at + layout.Worker.fields.callCount.offset) >>> 2;
   const calls = worker.get("calls") >>> 2;
 
@@ -49,6 +52,10 @@ function run(options: WorkerOptions): void {
     const frames = core.poll(options.core, options.worker, now);
     const pending = u32[callCount]!;
     for (let i = 0; i < pending; i++) call(u32[calls + i]!);
+    if (u32[missed] !== 0) {
+      u32[missed] = 0;
+      signal(options.missed);
+    }
     if (frames > 0) {
       idleSince = -1;
       if (++rounds % ROUNDS_PER_LOOK === 0) now = seconds();

@@ -44,6 +44,16 @@ export interface InflightFile extends SharedFile {
   queueSize: number;
 }
 
+/** What an I/O virtual address range of the guest stands for (VIRTIO_F_ACCESS_PLATFORM). In bytes. */
+export interface Translation {
+  iova: bigint;
+  size: bigint;
+  /** In the front-end; the range lies in one memory region. */
+  userAddress: bigint;
+  /** Bit 0: the device may read there, bit 1: write. */
+  permission: number;
+}
+
 /** The eventfds of a ring; null where the front-end gave none. */
 export interface RingFds {
   kick: Fd | null;
@@ -52,8 +62,11 @@ export interface RingFds {
 }
 
 export type Effect =
-  /** Negotiated virtio features: the switch derives header size, mergeable buffers, event idx. No ring runs. */
-  | { kind: "setFeatures"; features: bigint }
+  /**
+   * Negotiated virtio features: the switch derives header size, mergeable buffers, event idx. No ring runs. `translated`:
+   * buffers are at I/O virtual addresses from now on, of which none is known unless it was so before.
+   */
+  | { kind: "setFeatures"; features: bigint; translated?: true }
   /** The MTU that the front-end gives the device, in bytes; null: none. It holds until the session ends. */
   | { kind: "setMtu"; mtu: number | null }
   /** Replace the whole memory map. Every ring has been stopped by effects before this one. */
@@ -89,6 +102,15 @@ export type Effect =
   | { kind: "setInflight"; file: InflightFile | null }
   /** The front-end has been told where these stopped rings stand, so the area need not say it. */
   | { kind: "clearInflight"; indices: readonly number[] }
+  /**
+   * What is known of I/O virtual addresses, ascending by iova. When the effect is done, what is no longer among them is no
+   * longer used.
+   */
+  | { kind: "setTranslations"; entries: readonly Translation[] }
+  /** Ask the front-end what this address stands for, if that is not being done already. */
+  | { kind: "askTranslation"; iova: bigint; permission: number }
+  /** Send requests of our own through this socket, or none any more. The descriptor stays the session's. */
+  | { kind: "setBackendSocket"; fd: Fd | null; needReply: boolean }
   /** Close descriptors that nothing uses any more. */
   | { kind: "close"; fds: Fd[] }
   /** Something an operator should read, once. */

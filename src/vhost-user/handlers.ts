@@ -2,6 +2,7 @@
 // request is refused; a refused request changes nothing. Carrying a plan out is session.ts's business.
 
 import { INFLIGHT_HANDLERS } from "./handlers/inflight.js";
+import { IOTLB_HANDLERS } from "./handlers/iotlb.js";
 import { MEMORY_HANDLERS } from "./handlers/memory.js";
 import { MIGRATION_HANDLERS } from "./handlers/migration.js";
 import { NET_HANDLERS } from "./handlers/net.js";
@@ -17,4 +18,5 @@ export const HANDLERS: Handlers = {
   ...MIGRATION_HANDLERS,
   ...NET_HANDLERS,
   ...INFLIGHT_HANDLERS,
+  ...IOTLB_HANDLERS,
 };

@@ -44,6 +44,7 @@ export type PayloadKind =
   | "log"
   | "deviceState"
   | "inflight"
+  | "iotlb"
   /** Not decoded: the message is not supported. */
   | "opaque";
 
@@ -94,8 +95,8 @@ const ROWS = {
   SET_VRING_ENABLE: [18, "vringState", "none", "ack"],
   SEND_RARP: [19, "u64", "none", "ack"],
   NET_SET_MTU: [20, "u64", "none", "ack"],
-  SET_BACKEND_REQ_FD: [21, "opaque", "one", "ack", "unsupported"],
-  IOTLB_MSG: [22, "opaque", "none", "u64", "unsupported"],
+  SET_BACKEND_REQ_FD: [21, "none", "one", "ack"],
+  IOTLB_MSG: [22, "iotlb", "none", "u64"],
   SET_VRING_ENDIAN: [23, "vringState", "none", "ack", "unsupported"],
   GET_CONFIG: [24, "config", "none", "config"],
   SET_CONFIG: [25, "config", "none", "ack"],
@@ -194,6 +195,8 @@ export type Payload =
   /** The dirty log in the file that comes with it, in bytes. */
   | { kind: "log"; mmapSize: bigint; mmapOffset: bigint }
   | { kind: "deviceState"; direction: number; phase: number }
+  /** `permission` and `type`: IOTLB_* of iotlb.ts. */
+  | { kind: "iotlb"; iova: bigint; size: bigint; userAddress: bigint; permission: number; type: number }
   /** `padded`: as C lays the struct out, with four bytes behind it; QEMU sends it so, others do not. */
   | {
       kind: "inflight";
@@ -226,6 +229,7 @@ const FIXED_SIZE: Partial<Record<PayloadKind, number>> = {
   memRegion: 40,
   log: 16,
   deviceState: 8,
+  iotlb: 32,
 };
 
 /** Decode the bytes after the header as the given kind, or say why they are not one. */
@@ -268,6 +272,15 @@ export function decodePayload(kind: Exclude<PayloadKind, "opaque">, bytes: Uint8
       return { kind, mmapSize: view.getBigUint64(0, true), mmapOffset: view.getBigUint64(8, true) };
     case "deviceState":
       return { kind, direction: view.getUint32(0, true), phase: view.getUint32(4, true) };
+    case "iotlb":
+      return {
+        kind,
+        iova: view.getBigUint64(0, true),
+        size: view.getBigUint64(8, true),
+        userAddress: view.getBigUint64(16, true),
+        permission: view.getUint8(24),
+        type: view.getUint8(25),
+      };
     case "inflight":
       if (bytes.length !== INFLIGHT_SIZE && bytes.length !== INFLIGHT_SIZE_PADDED) {
         return wrongSize(bytes.length, `${INFLIGHT_SIZE} or ${INFLIGHT_SIZE_PADDED}`);
@@ -376,6 +389,13 @@ export function encodePayload(payload: Payload): Uint8Array {
     case "deviceState":
       view.setUint32(0, payload.direction, true);
       view.setUint32(4, payload.phase, true);
+      break;
+    case "iotlb":
+      view.setBigUint64(0, payload.iova, true);
+      view.setBigUint64(8, payload.size, true);
+      view.setBigUint64(16, payload.userAddress, true);
+      view.setUint8(24, payload.permission);
+      view.setUint8(25, payload.type);
       break;
     case "inflight":
       view.setBigUint64(0, payload.mmapSize, true);

@@ -24,6 +24,7 @@ import {
   type WireMessage,
 } from "./message.js";
 import type { Plan, Refusal } from "./plan.js";
+import { EMPTY_IOTLB, usesIotlb } from "./iotlb.js";
 import { baseOf } from "./ring-base.js";
 import {
   isPacked,
@@ -84,6 +85,8 @@ export function createSession(options: SessionOptions = {}): SessionState {
     log: "none",
     transfer: "none",
     inflight: false,
+    iotlb: EMPTY_IOTLB,
+    backendSocket: null,
     mac: options.mac ?? null,
     mtu: options.mtu ?? null,
     logged: [],
@@ -129,6 +132,8 @@ export function settle(turn: Pending, outcomes: readonly EffectOutcome[]): Turn 
 export function closeSession(state: SessionState): Effect[] {
   const effects: Effect[] = ringsWhere(state, (ring) => ring.running).map((index) => ({ kind: "stopQueue", index }));
   if (state.transfer === "running") effects.push({ kind: "abortTransfer" });
+  if (state.backendSocket !== null) effects.push({ kind: "setBackendSocket", fd: null, needReply: false });
+  if (usesIotlb(state)) effects.push({ kind: "setTranslations", entries: [] });
   if (state.inflight) effects.push({ kind: "setInflight", file: null });
   if (state.log !== "none") effects.push({ kind: "setLog", log: null });
   if (state.regions.length > 0) effects.push({ kind: "setMemory", regions: [], fds: [] });
@@ -222,12 +227,15 @@ function handedOver(effect: Effect): Fd[] {
   return [];
 }
 
+const NOBODY = "there is nobody to ask, for SET_BACKEND_REQ_FD has not come";
+
 /** Stage 4. */
 function startRings(state: SessionState, context: Context, plan: Plan, failure: string | undefined): Turn {
   const { label } = context;
   const indices: number[] = [];
   const effects: Effect[] = [];
   const warnings: string[] = [];
+  const asked: Effect[] = [];
   let error = failure === undefined ? undefined : `${label} failed: ${failure}`;
   for (const index of plan.start ?? []) {
     const ready = readiness(state, index);
@@ -235,16 +243,19 @@ function startRings(state: SessionState, context: Context, plan: Plan, failure: 
     if (ready.kind === "ready") {
       indices.push(index);
       effects.push({ kind: "startQueue", index, ring: ready.ring, kick, call, err, enabled });
+    } else if (ready.kind === "missing") {
+      if (state.backendSocket === null) warnings.push(`${label}: queue ${index} waits: ${ready.reason}: ${NOBODY}`);
+      else asked.push(...ready.addresses.map((address): Effect => ({ kind: "askTranslation", ...address })));
     } else if (ready.kind === "bad" && plan.strict) {
       error ??= `${label} failed: queue ${index} can not start: ${ready.reason}`;
     } else if (ready.kind === "bad" || plan.stop?.includes(index)) {
       warnings.push(`${label}: queue ${index} stays stopped: ${ready.reason}`);
     }
   }
-  return round(effects, (outcomes) => {
+  return round([...effects, ...asked], (outcomes) => {
     let next = state;
-    outcomes.forEach((outcome, i) => {
-      const index = indices[i]!;
+    indices.forEach((index, i) => {
+      const outcome = outcomes[i]!;
       if (outcome.error === undefined) next = withRing(next, index, { running: true });
       else error ??= `${label} failed: queue ${index} did not start: ${outcome.error}`;
     });

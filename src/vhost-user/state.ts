@@ -3,7 +3,9 @@
 import { VIRTIO_F_RING_PACKED } from "../../assembly/spec/virtio.js";
 import { hasBit } from "../core/feature-bits.js";
 import type { Effect, Fd, MemoryRegion, RingSetup } from "./effects.js";
+import { ringParts } from "../core/ring-parts.js";
 import { type RingAddresses, resolveRing } from "./regions.js";
+import { type Iotlb, IOTLB_READ, IOTLB_WRITE, lookUp, usesIotlb } from "./iotlb.js";
 import { baseProblem, sizeProblem, whereToGoOn } from "./ring-base.js";
 
 /** The most queue pairs that GET_QUEUE_NUM answers: QEMU compares its own number of pairs with it. */
@@ -21,7 +23,7 @@ export interface Ring {
   size: number;
   /** What SET_VRING_BASE said, or GET_VRING_BASE would answer: see ring-base.ts. */
   base: number;
-  /** Front-end addresses (UVA), resolved when the ring is to run; null until SET_VRING_ADDR and after a stop. */
+  /** Front-end addresses (UVA), or I/O virtual ones (iotlb.ts), resolved when the ring is to run; null until SET_VRING_ADDR and after a stop. */
   addresses: RingAddresses | null;
   kick: Fd | null;
   call: Fd | null;
@@ -55,12 +57,16 @@ export interface SessionState {
   readonly log: "none" | "mapped" | "refused";
   /** running: SET_DEVICE_STATE_FD came and CHECK_DEVICE_STATE has not. failed: what the last of them found. */
   readonly transfer: "none" | "running" | "failed";
-  /** What has been written to the operator's log. */
   /** SET_INFLIGHT_FD gave an area that could be used. */
   readonly inflight: boolean;
+  /** What is known of I/O virtual addresses. */
+  readonly iotlb: Iotlb;
+  /** SET_BACKEND_REQ_FD. */
+  readonly backendSocket: Fd | null;
   /** Fields of the device's configuration space; null where nobody has said anything. */
   readonly mac: bigint | null;
   readonly mtu: number | null;
+  /** What has been written to the operator's log. */
   readonly logged: readonly string[];
 }
 
@@ -101,14 +107,18 @@ export function ringsWhere(state: SessionState, test: (ring: Readonly<Ring>) => 
 
 /** The descriptors that the session owns. */
 export function ownedFds(state: SessionState): Fd[] {
-  return Object.values(state.rings).flatMap((ring) => [ring.kick, ring.call, ring.err].filter((fd) => fd !== null));
+  const fds = Object.values(state.rings).flatMap(({ kick, call, err }) => [kick, call, err]);
+  return [...fds, state.backendSocket].filter((fd) => fd !== null);
 }
 
 /**
  * Whether a ring can run now. waiting: something that it needs has not come yet, which is no mistake (M42).
- * bad: everything is there and does not fit.
+ * missing: nobody has said where these I/O virtual addresses of it lie. bad: everything is there and does not fit.
  */
-export type Readiness = { kind: "ready"; ring: RingSetup } | { kind: "waiting" | "bad"; reason: string };
+export type Readiness =
+  | { kind: "ready"; ring: RingSetup }
+  | { kind: "waiting" | "bad"; reason: string }
+  | { kind: "missing"; reason: string; addresses: { iova: bigint; permission: number }[] };
 
 /** See Readiness. */
 export function readiness(state: SessionState, index: number): Readiness {
@@ -120,10 +130,34 @@ export function readiness(state: SessionState, index: number): Readiness {
   const packed = isPacked(state);
   const problem = sizeProblem(size, packed) ?? baseProblem(base, size, packed);
   if (problem !== undefined) return { kind: "bad", reason: problem };
-  const resolved = resolveRing(addresses, size, packed, state.regions);
+  const translated = usesIotlb(state) ? translateRing(state.iotlb, addresses, size, packed) : { addresses };
+  if ("kind" in translated) return translated;
+  const resolved = resolveRing(translated.addresses, size, packed, state.regions);
   if (!resolved.ok) return { kind: "bad", reason: resolved.reason };
   const { desc, avail, used } = resolved;
   return { kind: "ready", ring: { size, packed, desc, avail, used, nextAvail: whereToGoOn(base, packed) } };
+}
+
+/** The front-end addresses of a ring given by I/O virtual ones: each part must lie in one piece. */
+function translateRing(
+  iotlb: Iotlb,
+  addresses: RingAddresses,
+  size: number,
+  packed: boolean,
+): { addresses: RingAddresses } | Readiness {
+  const found = { ...addresses };
+  const missing: { iova: bigint; permission: number }[] = [];
+  for (const { key, name, bytes } of ringParts(size, packed)) {
+    const written = key === "used" || (packed && key === "desc");
+    const permission = written ? IOTLB_READ | IOTLB_WRITE : IOTLB_READ;
+    const part = lookUp(iotlb, addresses[key], BigInt(bytes), permission);
+    if (part.kind === "scattered") return { kind: "bad", reason: `its ${name} does not lie in one piece of memory` };
+    if (part.kind === "missing") missing.push({ iova: part.iova, permission });
+    else found[key] = part.userAddress;
+  }
+  if (missing.length === 0) return { addresses: found };
+  const first = missing[0]!.iova.toString(16);
+  return { kind: "missing", reason: `the translation of 0x${first} is awaited`, addresses: missing };
 }
 
 /** The effect by which the inflight area forgets these rings, which are told to the front-end or reset. */

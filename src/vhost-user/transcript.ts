@@ -127,7 +127,7 @@ export class Transcript {
       for (const [key, value] of Object.entries(outcome)) if (FD_FIELDS.has(key)) this.name(value as Fd);
       this.sink.write({
         ms: this.sink.now(),
-        effect: this.plain(effect) as EffectLine["effect"],
+        effect: this.plain(shortened(effect)) as EffectLine["effect"],
         outcome: this.plain(outcome) as EffectLine["outcome"],
       });
       this.ringEvent(effect, outcome);
@@ -197,6 +197,12 @@ export class Transcript {
   private plain(value: object): Json {
     return plainValue(value, (fd) => this.names.get(fd) ?? "unknown");
   }
+}
+
+/** Translations are told one by one in the messages: their whole list again with each would be most of the file. */
+function shortened(effect: Effect): object {
+  if (effect.kind !== "setTranslations") return effect;
+  return { ...effect, entries: effect.entries.length };
 }
 
 function replyPayload(spec: MessageSpec | undefined): PayloadKind | undefined {

@@ -1,7 +1,15 @@
 // The switch's side of a session for tests: it runs effects against a model of rings, memory and descriptors, and
 // throws at once when the session breaks one of the boundary's rules (src/vhost-user/effects.ts).
 
-import type { Effect, EffectOutcome, Fd, InflightFile, MemoryRegion, RingSetup } from "../../src/vhost-user/effects.js";
+import type {
+  Effect,
+  EffectOutcome,
+  Fd,
+  InflightFile,
+  MemoryRegion,
+  RingSetup,
+  Translation,
+} from "../../src/vhost-user/effects.js";
 import {
   decodeReply,
   encodeRequest,
@@ -11,6 +19,7 @@ import {
 } from "../../src/vhost-user/front-end-session.js";
 import { Framer } from "../../src/vhost-user/framing.js";
 import { FLAG_NEED_REPLY, FLAG_VERSION, HEADER_SIZE, type Payload } from "../../src/vhost-user/message.js";
+import { usesIotlb } from "../../src/vhost-user/iotlb.js";
 import { closeSession, createSession, type SessionOptions, settle, step } from "../../src/vhost-user/session.js";
 import { ownedFds, ringsWhere, type SessionState } from "../../src/vhost-user/state.js";
 
@@ -44,6 +53,10 @@ export class FakeSwitch {
   log: { size: bigint; offset: bigint } | null = null;
   transferring = false;
   inflight: InflightFile | null = null;
+  translations: readonly Translation[] | null = null;
+  backendSocket: Fd | null = null;
+  /** Addresses of which the translation was asked for, with the access. */
+  readonly asked: [bigint, number][] = [];
   /** Queues of which the inflight area was told to forget. */
   readonly cleared: number[] = [];
   /** Effect kinds that fail, with the reason. */
@@ -152,6 +165,9 @@ export class FakeSwitch {
     // What the session believes about logging is so.
     if (features !== null) must(features === this.features, `features ${features} and ${this.features}`);
     must((transfer === "running") === this.transferring, "a transfer");
+    must(this.backendSocket === this.state.backendSocket, "the socket for requests of our own");
+    must((this.translations !== null) === usesIotlb(this.state), "translations where they are used");
+    equal((this.translations ?? []).map(entry), this.state.iotlb.entries.map(entry), "translations");
     equal(this.regions.map(key), this.state.regions.map(key), "memory regions");
   }
 
@@ -161,13 +177,16 @@ export class FakeSwitch {
     switch (effect.kind) {
       case "setFeatures":
         must(this.running.size === 0, "setFeatures while a ring runs");
-        if (!failed) this.features = effect.features;
+        if (failed) break;
+        this.features = effect.features;
+        this.translations = effect.translated ? (this.translations ?? []) : null;
         break;
       case "setMtu":
         must(effect.mtu === null || (effect.mtu >= 68 && effect.mtu <= 65535), `setMtu ${effect.mtu}`);
         break;
       case "setMemory":
         must(this.running.size === 0, "setMemory while a ring runs");
+        must((this.translations ?? []).length === 0, "setMemory under translations");
         must(effect.fds.length === effect.regions.length, "one descriptor for each region");
         for (const fd of effect.fds) this.#closeFd(fd);
         this.regions = failed ? [] : effect.regions;
@@ -180,6 +199,10 @@ export class FakeSwitch {
         must(this.regions.some(same(effect.region)), "removeRegion of a region that is not there");
         for (const { ring } of this.running.values()) {
           must(!insideOne(ring, [effect.region]).some(Boolean), "removeRegion under a running ring");
+        }
+        for (const { userAddress: at } of this.translations ?? []) {
+          const inside = at >= effect.region.userAddress && at < effect.region.userAddress + effect.region.size;
+          must(!inside, "removeRegion under a translation");
         }
         if (!failed) this.regions = this.regions.filter((r) => !same(effect.region)(r));
         break;
@@ -253,6 +276,29 @@ export class FakeSwitch {
         for (const index of effect.indices) must(!this.running.has(index), "clearInflight under a running ring");
         if (!failed) this.cleared.push(...effect.indices);
         break;
+      case "setTranslations": {
+        if (failed) break;
+        must(this.translations !== null, "translations of addresses that need none");
+        let end = 0n;
+        for (const { iova, size, userAddress: at } of effect.entries) {
+          must(iova >= end && size > 0n, "translations in order and apart");
+          must(
+            this.regions.some((r) => at >= r.userAddress && at + size <= r.userAddress + r.size),
+            "a translation outside guest memory",
+          );
+          end = iova + size;
+        }
+        this.translations = effect.entries;
+        break;
+      }
+      case "askTranslation":
+        must(this.translations !== null && this.backendSocket !== null, "askTranslation of nobody");
+        this.asked.push([effect.iova, effect.permission]);
+        break;
+      case "setBackendSocket":
+        must(effect.fd === null || this.open.has(effect.fd), "the socket is closed");
+        if (!failed) this.backendSocket = effect.fd;
+        break;
       case "close":
         for (const fd of effect.fds) this.#closeFd(fd);
         break;
@@ -271,6 +317,7 @@ export class FakeSwitch {
 
   #closeFd(fd: Fd): void {
     must(this.open.delete(fd), `descriptor ${fd} closed twice`);
+    must(fd !== this.backendSocket, "closed while requests are sent through it");
     for (const { kick, call, err } of this.running.values()) {
       must(![kick, call, err].includes(fd), "closed under a running ring");
     }
@@ -328,6 +375,10 @@ function deepFreeze<T>(value: T): T {
 
 function key(region: MemoryRegion): string {
   return `${region.guestAddress}+${region.size}@${region.userAddress}:${region.mmapOffset}`;
+}
+
+function entry({ iova, size, userAddress, permission }: Translation): string {
+  return `${iova}+${size}@${userAddress}:${permission}`;
 }
 
 function same(region: MemoryRegion): (other: MemoryRegion) => boolean {

@@ -14,7 +14,7 @@ import {
 } from "../../src/vhost-user/message.js";
 import { DEFAULT_FEATURES, DEFAULT_PROTOCOL_FEATURES } from "../../src/vhost-user/features.js";
 import { FakeSwitch } from "./fake-switch.js";
-import { memTable, negotiate, region, ringAddresses, u64, vring, vringAddr, vringFd } from "./requests.js";
+import { memTable, negotiate, region, ringAddresses, u64, UVA, vring, vringAddr, vringFd } from "./requests.js";
 
 interface Said {
   name: MessageName;
@@ -27,9 +27,11 @@ interface Said {
 const MIB = 1n << 20n;
 const LOG_ALL = 1n << 26n;
 const LOG_SHMFD = 2n;
+const ACCESS_PLATFORM = 1n << 33n;
+const BACKEND_REQ = 1n << 5n;
 const OFFERED = {
-  features: DEFAULT_FEATURES | LOG_ALL,
-  protocolFeatures: DEFAULT_PROTOCOL_FEATURES | LOG_SHMFD | (1n << 19n),
+  features: DEFAULT_FEATURES | LOG_ALL | ACCESS_PLATFORM,
+  protocolFeatures: DEFAULT_PROTOCOL_FEATURES | LOG_SHMFD | (1n << 19n) | BACKEND_REQ,
 };
 const wild64 = fc.oneof(
   fc.bigInt({ min: 0n, max: (1n << 64n) - 1n }),
@@ -82,9 +84,18 @@ const inflight: fc.Arbitrary<Payload> = fc
     padded: fc.boolean(),
   })
   .map((area) => ({ kind: "inflight", ...area }));
+const iotlb: fc.Arbitrary<Payload> = fc
+  .record({
+    iova: fc.oneof({ weight: 5, arbitrary: fc.constantFrom(UVA, UVA + MIB, UVA + MIB + 0x8000n) }, wild64),
+    size: fc.oneof({ weight: 5, arbitrary: fc.constantFrom(4096n, 0x10000n, 2n * MIB) }, wild64),
+    userAddress: fc.oneof({ weight: 5, arbitrary: fc.constantFrom(UVA, UVA + MIB, UVA + MIB + 0x8000n) }, wild64),
+    permission: fc.oneof({ weight: 9, arbitrary: fc.constant(3) }, { weight: 1, arbitrary: fc.nat({ max: 4 }) }),
+    type: fc.oneof({ weight: 9, arbitrary: fc.constantFrom(2, 2, 3) }, { weight: 1, arbitrary: fc.nat({ max: 6 }) }),
+  })
+  .map((entry) => ({ kind: "iotlb", ...entry }));
 const payloadOf: Partial<Record<MessageName, fc.Arbitrary<Payload>>> = {
   SET_FEATURES: features.map(u64),
-  SET_PROTOCOL_FEATURES: fc.constantFrom(8n, 0x1a009n, 0x9a00bn, 1n << 60n).map(u64),
+  SET_PROTOCOL_FEATURES: fc.constantFrom(8n, 0x1a009n, 0x9a00bn, 0x29n, 0x29n, 1n << 60n).map(u64),
   SET_STATUS: fc.constantFrom(0n, 11n, 15n, 256n).map(u64),
   SET_MEM_TABLE: fc.array(someRegion, { maxLength: 3 }).map((list) => memTable(...list)),
   ADD_MEM_REG: someRegion.map((r) => ({ kind: "memRegion", region: r })),
@@ -106,6 +117,7 @@ const payloadOf: Partial<Record<MessageName, fc.Arbitrary<Payload>>> = {
   SET_DEVICE_STATE_FD: fc
     .record({ direction: fc.nat({ max: 2 }), phase: fc.nat({ max: 1 }) })
     .map((transfer) => ({ kind: "deviceState", ...transfer })),
+  IOTLB_MSG: iotlb,
   GET_INFLIGHT_FD: inflight,
   SET_INFLIGHT_FD: inflight,
   NET_SET_MTU: wild64.map(u64),
@@ -160,6 +172,7 @@ const said: fc.Arbitrary<Said> = fc.constantFrom(...weighted).chain((name) =>
             "setLogging",
             "createInflight",
             "setInflight",
+            "setBackendSocket",
             "clearInflight",
             "transferState",
             "finishTransfer",
@@ -170,6 +183,22 @@ const said: fc.Arbitrary<Said> = fc.constantFrom(...weighted).chain((name) =>
     .map(({ wild, ...rest }) => ({ name, fds: fdsFor(rest.payload, name, wild), ...rest })),
 );
 
+/** The same behind a virtual IOMMU. */
+const translated: fc.Arbitrary<Said[]> = fc.boolean().map((packed) => {
+  const messages: [MessageName, Payload, number][] = [
+    ["SET_STATUS", u64(0n), 0],
+    ["SET_PROTOCOL_FEATURES", u64(0x29n), 0],
+    ["SET_FEATURES", u64(ACCESS_PLATFORM | (packed ? 5n << 32n : 1n << 32n)), 0],
+    ["SET_BACKEND_REQ_FD", { kind: "none" }, 1],
+    ["SET_MEM_TABLE", memTable(region(0n, 32n * MIB)), 1],
+    ["SET_VRING_NUM", vring(0, 256), 0],
+    ["SET_VRING_BASE", vring(0, packed ? 0x8000 : 0), 0],
+    ["SET_VRING_ADDR", vringAddr(0), 0],
+    ["SET_VRING_KICK", vringFd(0), 1],
+    ["IOTLB_MSG", { kind: "iotlb", type: 2, iova: UVA, userAddress: UVA, size: 2n * MIB, permission: 3 }, 0],
+  ];
+  return messages.map(([name, payload, fds]) => ({ name, payload, fds, needReply: true, failing: null }));
+});
 /** A well-behaved start of a ring, so that the messages around it meet rings that run. */
 const start: fc.Arbitrary<Said[]> = fc.record({ i: fc.constantFrom(0, 1, 255), packed: fc.boolean() }).map((ring) => {
   const { i, packed } = ring;
@@ -184,14 +213,22 @@ const start: fc.Arbitrary<Said[]> = fc.record({ i: fc.constantFrom(0, 1, 255), p
   return messages.map(([name, payload, fds]) => ({ name, payload, fds, needReply: true, failing: null }));
 });
 const conversation = fc
-  .array(fc.oneof({ weight: 6, arbitrary: said.map((one) => [one]) }, { weight: 1, arbitrary: start }), {
-    minLength: 1,
-    maxLength: 60,
-  })
+  .array(
+    fc.oneof(
+      { weight: 12, arbitrary: said.map((one) => [one]) },
+      { weight: 3, arbitrary: start },
+      { weight: 1, arbitrary: translated },
+    ),
+    {
+      minLength: 1,
+      maxLength: 60,
+    },
+  )
   .map((parts) => parts.flat());
 
 test("M31, M42: no sequence of messages breaks a rule of the boundary, and closing leaves nothing behind", () => {
   const starts = [0, 0];
+  let behindIommu = 0;
   fc.assert(
     fc.property(conversation, (sequence) => {
       const sw = new FakeSwitch(OFFERED);
@@ -200,7 +237,11 @@ test("M31, M42: no sequence of messages breaks a rule of the boundary, and closi
         sw.failing.clear();
         if (failing !== null) sw.failing.set(failing, "it failed");
         const answer = sw.send(name, payload, sw.fds(fds), needReply);
-        for (const effect of answer.effects) if (effect.kind === "startQueue") starts[Number(effect.ring.packed)]!++;
+        for (const effect of answer.effects) {
+          if (effect.kind !== "startQueue") continue;
+          starts[Number(effect.ring.packed)]!++;
+          if (sw.translations !== null) behindIommu++;
+        }
         if (answer.fault !== undefined) {
           expect(failing).toBe("stopQueue");
           break;
@@ -220,6 +261,7 @@ test("M31, M42: no sequence of messages breaks a rule of the boundary, and closi
   // The conversations are not all refusals.
   expect(starts[0]).toBeGreaterThan(100);
   expect(starts[1]).toBeGreaterThan(100);
+  expect(behindIommu).toBeGreaterThan(100);
 });
 
 test("M25, M26: any request number with any payload bytes has an outcome and loses no descriptor", () => {

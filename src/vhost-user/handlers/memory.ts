@@ -1,7 +1,9 @@
 // The front-end's memory regions.
 
+import { EMPTY_IOTLB, usesIotlb, withoutRegion } from "../iotlb.js";
 import { answer, type Handlers, refuse } from "../plan.js";
 import { regionProblem, ringTouches, sameRegion, tableProblem } from "../regions.js";
+import { forgetTranslations } from "./iotlb.js";
 import { MEM_SLOTS_MAX, readiness, ringsWhere } from "../state.js";
 
 export const MEMORY_HANDLERS: Handlers = {
@@ -11,10 +13,11 @@ export const MEMORY_HANDLERS: Handlers = {
     if (problem !== undefined) return refuse(problem);
     return {
       stop: ringsWhere(state, (ring) => ring.running),
-      effects: [{ kind: "setMemory", regions, fds: [...fds] }],
-      commit: (s) => ({ ...s, regions }),
+      // What leads into memory that is about to go must not be used any more, and is asked for again.
+      effects: [...forgetTranslations(state), { kind: "setMemory", regions, fds: [...fds] }],
+      commit: (s) => ({ ...s, regions, iotlb: EMPTY_IOTLB }),
       // The old memory is gone whatever became of the new one.
-      failed: (s) => ({ ...s, regions: [] }),
+      failed: (s) => ({ ...s, regions: [], iotlb: EMPTY_IOTLB }),
       start: ringsWhere(state, (ring) => ring.started),
     };
   },
@@ -35,10 +38,13 @@ export const MEMORY_HANDLERS: Handlers = {
       const ring = readiness(state, index);
       return ring.kind !== "ready" || ringTouches(ring.ring, known);
     });
+    const iotlb = withoutRegion(state.iotlb, known);
+    const forget = usesIotlb(state) ? [{ kind: "setTranslations" as const, entries: iotlb.entries }] : [];
     return {
       stop,
-      effects: [{ kind: "removeRegion", region: known }],
-      commit: (s) => ({ ...s, regions: s.regions.filter((r) => r !== known) }),
+      effects: [...forget, { kind: "removeRegion", region: known }],
+      commit: (s) => ({ ...s, regions: s.regions.filter((r) => r !== known), iotlb }),
+      failed: (s) => ({ ...s, iotlb }),
       start: stop,
     };
   },

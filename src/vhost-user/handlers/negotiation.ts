@@ -3,11 +3,14 @@
 import {
   VHOST_F_LOG_ALL,
   VHOST_USER_F_PROTOCOL_FEATURES,
+  VIRTIO_F_ACCESS_PLATFORM,
   VIRTIO_F_RING_PACKED,
 } from "../../../assembly/spec/virtio.js";
 import { bits, hasBit } from "../../core/feature-bits.js";
 import { featureNames, protocolFeatureNames } from "../features.js";
+import { EMPTY_IOTLB, usesIotlb } from "../iotlb.js";
 import { answer, type Handlers, type Plan, refuse } from "../plan.js";
+import { featuresEffect } from "./iotlb.js";
 import { loggingProblem } from "./migration.js";
 import {
   clearedInflight,
@@ -48,7 +51,8 @@ export const NEGOTIATION_HANDLERS: Handlers = {
     if (problem !== undefined) return refuse(problem);
     const enableAll = !hasBit(value, VHOST_USER_F_PROTOCOL_FEATURES);
     const commit = (s: SessionState): SessionState => {
-      const next = { ...s, features: value, featuresRefused: false, enabledByDefault: enableAll };
+      const iotlb = hasBit((s.features ?? 0n) ^ value, VIRTIO_F_ACCESS_PLATFORM) ? EMPTY_IOTLB : s.iotlb;
+      const next = { ...s, features: value, featuresRefused: false, enabledByDefault: enableAll, iotlb };
       return enableAll ? withEveryRing(next, { enabled: true }) : next;
     };
     const enables = enableAll && running.some((i) => !ringAt(state, i).enabled);
@@ -58,13 +62,20 @@ export const NEGOTIATION_HANDLERS: Handlers = {
     if (state.features !== null && (state.features ^ value) === LOG_ALL && !enables) {
       return { effects: [{ kind: "setLogging", enabled: logAll }], commit, failed };
     }
-    return { stop: running, effects: [{ kind: "setFeatures", features: value }], commit, failed, start: running };
+    const effects = [featuresEffect({ ...state, features: value })];
+    return { stop: running, effects, commit, failed, start: running };
   },
 
   SET_PROTOCOL_FEATURES: (state, { value }) => {
     const unknown = value & ~state.offeredProtocolFeatures;
     if (unknown !== 0n) return refuse(`not offered: ${protocolFeatureNames(unknown).join(", ")}`);
-    return { commit: (s) => ({ ...s, protocolFeatures: value }) };
+    const after = { ...state, protocolFeatures: value };
+    if (usesIotlb(state) === usesIotlb(after)) return { commit: (s) => ({ ...s, protocolFeatures: value }) };
+    // Whether ACCESS_PLATFORM means anything depends on BACKEND_REQ.
+    const effects = [featuresEffect(after)];
+    const running = ringsWhere(state, (ring) => ring.running);
+    const commit = (s: SessionState) => ({ ...s, protocolFeatures: value, iotlb: EMPTY_IOTLB });
+    return { stop: running, effects, commit, start: running };
   },
 
   SET_STATUS: (state, { value }) => {
@@ -86,6 +97,9 @@ function reset(state: SessionState, change: Partial<Ring>): Plan {
       ...(state.features === null ? [] : [{ kind: "setFeatures" as const, features: 0n }]),
       ...clearedInflight(state, Object.keys(state.rings).map(Number)),
     ],
-    commit: (s) => ({ ...withEveryRing(s, unset), features: null, featuresRefused: false, status: 0 }),
+    commit: (s) => ({
+      ...withEveryRing(s, unset),
+      ...{ features: null, featuresRefused: false, status: 0, iotlb: EMPTY_IOTLB },
+    }),
   };
 }

@@ -1,9 +1,11 @@
 // One virtqueue: its size, place and index, its descriptors, and whether it is enabled.
 
 import { type Handlers, type Plan, type Refusal, refuse } from "../plan.js";
+import { EMPTY_IOTLB, usesIotlb } from "../iotlb.js";
 import { type RingAddresses, resolveRing } from "../regions.js";
 import { baseProblem, sizeProblem } from "../ring-base.js";
-import { clearedInflight, isPacked, type Ring, ringAt, VRINGS_MAX, withRing } from "../state.js";
+import { forgetTranslations } from "./iotlb.js";
+import { clearedInflight, isPacked, type Ring, ringAt, ringsWhere, VRINGS_MAX, withRing } from "../state.js";
 
 export const RING_HANDLERS: Handlers = {
   SET_VRING_NUM: (state, { index, num }) => {
@@ -26,7 +28,7 @@ export const RING_HANDLERS: Handlers = {
     const ring = ringAt(state, index);
     const addresses = { desc, avail, used };
     // Before there are memory and features nothing can be checked: the ring is resolved when it is to start.
-    if (state.regions.length > 0 && ring.size > 0 && state.features !== null) {
+    if (state.regions.length > 0 && ring.size > 0 && state.features !== null && !usesIotlb(state)) {
       const resolved = resolveRing(addresses, ring.size, isPacked(state), state.regions);
       if (!resolved.ok) return refuse(`queue ${index}: ${resolved.reason}`);
     }
@@ -39,13 +41,19 @@ export const RING_HANDLERS: Handlers = {
   GET_VRING_BASE: (state, { index }) => {
     // The front-end waits for this reply, so a ring that can not exist is answered as one that never started.
     if (index >= VRINGS_MAX) return { reply: () => ({ kind: "vringState", index, num: 0 }) };
+    // Of the next guest behind these rings nothing is known; nobody tells us what the last one has unmapped meanwhile.
+    const last = !ringsWhere(state, (ring) => ring.started).some((other) => other !== index);
     return {
       stop: ringAt(state, index).running ? [index] : [],
-      effects: clearedInflight(state, [index]),
+      effects: [...clearedInflight(state, [index]), ...(last ? forgetTranslations(state) : [])],
       // The addresses are forgotten, for a later start must not use those of a guest that is gone (M28). The call
       // descriptor stays: a stopped ring makes no calls, and not every front-end sends it again.
-      commit: (s) =>
-        s.rings[index] === undefined ? s : withRing(s, index, { started: false, addresses: null, kick: null }),
+      commit: (s) => {
+        const next = last ? { ...s, iotlb: EMPTY_IOTLB } : s;
+        return s.rings[index] === undefined
+          ? next
+          : withRing(next, index, { started: false, addresses: null, kick: null });
+      },
       reply: (s) => ({ kind: "vringState", index, num: ringAt(s, index).base }),
     };
   },
