@@ -128,8 +128,9 @@ export function checkPort(
   if (parsed.data.mode !== undefined) port.mode = parsed.data.mode;
   if (parsed.data.mac !== undefined) port.mac = parsed.data.mac;
   if (parsed.data.mtu !== undefined) port.mtu = parsed.data.mtu;
-  // True is what there is without it: to write it changes nothing.
+  // What there is without them: to write it changes nothing.
   if (parsed.data.offloads === false) port.offloads = false;
+  if (parsed.data.iommu === true) port.iommu = true;
   if (parsed.data.group !== undefined) {
     const gid = context.lookupGroup(parsed.data.group);
     if (gid === undefined) {

@@ -29,6 +29,8 @@ export interface PortConfig {
   mtu?: number;
   /** Checksums and segmentation may be left to the device; absent: they may. */
   offloads?: boolean;
+  /** The guest may have a virtual IOMMU before its card; absent: none is offered. */
+  iommu?: boolean;
 }
 
 export interface FdbConfig {
@@ -154,6 +156,7 @@ export const PortSchema = z.strictObject({
   mac: macAddress().optional(),
   mtu: wholeNumber(MTU_MIN, MTU_MAX).optional(),
   offloads: trueOrFalse().optional(),
+  iommu: trueOrFalse().optional(),
 });
 
 /** The keys that may stand in each section, for "did you mean". */

@@ -176,9 +176,10 @@ export class Switch implements Omit<SwitchControl, "reload"> {
       this.reactor,
     );
     try {
-      const { queues: queuePairs, mtu, offloads } = config;
+      const { queues: queuePairs, mtu, offloads, iommu } = config;
       const mac = config.mac === undefined ? undefined : parseMac(config.mac);
-      const endpoint = openEndpoint(port, this.reactor, { queuePairs, mac, mtu, offloads }, this.recording);
+      const device = { queuePairs, mac, mtu, offloads, iommu };
+      const endpoint = openEndpoint(port, this.reactor, device, this.recording);
       this.ports.set(config.name, { port, endpoint });
     } catch (error) {
       await port.remove();

@@ -164,6 +164,14 @@ export const DEFAULT_PROTOCOL_FEATURES: bigint = bits(
   PROTOCOL_F_DEVICE_STATE,
 );
 
+/**
+ * Addresses behind a virtual IOMMU. Only for ports that ask for it: of BACKEND_REQ alone QEMU opens one more socket for
+ * each card, and translations cost the data path something.
+ */
+export const IOMMU_FEATURES: bigint = bits(virtio.VIRTIO_F_ACCESS_PLATFORM);
+/** By the first the front-end can be asked for a translation; the second belongs to it. */
+export const IOMMU_PROTOCOL_FEATURES: bigint = bits(PROTOCOL_F_BACKEND_REQ, PROTOCOL_F_BACKEND_SEND_FD);
+
 /** What a port's configuration says about the device: the fields of its configuration space that are known, and more. */
 export interface DeviceConfig {
   /** OFFLOAD_FEATURES are offered; default true. */
@@ -171,19 +179,26 @@ export interface DeviceConfig {
   /** As core/mac.ts has it. */
   mac?: bigint | undefined;
   mtu?: number | undefined;
+  /** IOMMU_FEATURES and IOMMU_PROTOCOL_FEATURES are offered; default false. */
+  iommu?: boolean | undefined;
 }
 
 /**
  * What to offer for a device of which this is known. The configuration space itself (CONFIG) is offered only when it
  * has something to say: QEMU keeps that of a net device itself, and warns when a back-end offers one.
  */
-export function offerFor({ offloads, mac, mtu }: DeviceConfig): { features: bigint; protocolFeatures: bigint } {
+export function offerFor({ offloads, mac, mtu, iommu }: DeviceConfig): { features: bigint; protocolFeatures: bigint } {
   let features = offloads === false ? DEFAULT_FEATURES & ~OFFLOAD_FEATURES : DEFAULT_FEATURES;
-  if (mac === undefined && mtu === undefined) return { features, protocolFeatures: DEFAULT_PROTOCOL_FEATURES };
+  let protocolFeatures = DEFAULT_PROTOCOL_FEATURES;
+  if (iommu === true) {
+    features |= IOMMU_FEATURES;
+    protocolFeatures |= IOMMU_PROTOCOL_FEATURES;
+  }
+  if (mac === undefined && mtu === undefined) return { features, protocolFeatures };
   if (mac !== undefined) features |= bits(virtio.VIRTIO_NET_F_MAC);
   // A driver that may read the MTU believes it: without one there is none to be read.
   if (mtu === undefined) features &= ~bits(virtio.VIRTIO_NET_F_MTU);
-  return { features, protocolFeatures: DEFAULT_PROTOCOL_FEATURES | bits(PROTOCOL_F_CONFIG) };
+  return { features, protocolFeatures: protocolFeatures | bits(PROTOCOL_F_CONFIG) };
 }
 
 /** Names of the bits of a virtio feature set, lowest bit first; an unnamed bit reads "bit 58". */

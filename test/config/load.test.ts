@@ -113,6 +113,11 @@ ports:
     expect(config.ports.map(({ offloads }) => offloads)).toEqual([false, undefined]);
   });
 
+  it("takes a port whose guest may have a virtual IOMMU; none is as if it were not written", () => {
+    const config = load("ports:\n  vm1: { listen: /a, iommu: true }\n  vm2: { listen: /b, iommu: false }\n");
+    expect(config.ports.map(({ iommu }) => iommu)).toEqual([true, undefined]);
+  });
+
   it.each(["", "# nothing yet\n", "ports:\n"])("may have no ports: %j", (text) => {
     expect(load(text).ports).toEqual([]);
   });

@@ -53,6 +53,8 @@ describe("parsePortFlag", () => {
   it("turns offloads off, and says no more of it when they are on", () => {
     expect(parsePortFlag("vm1=listen:/a,offloads=false", CONTEXT)).toMatchObject({ offloads: false });
     expect(parsePortFlag("vm1=listen:/a,offloads=true", CONTEXT)).not.toHaveProperty("offloads");
+    expect(parsePortFlag("vm1=listen:/a,iommu=true", CONTEXT)).toMatchObject({ iommu: true });
+    expect(parsePortFlag("vm1=listen:/a,iommu=false", CONTEXT)).not.toHaveProperty("iommu");
     expect(() => parsePortFlag("vm1=listen:/a,offloads=no", CONTEXT)).toThrow(
       'offloads: must be true or false, not "no"',
     );

@@ -86,6 +86,18 @@ test("a port without offloads offers none, and all else as before", () => {
   expect(featureNames(OFFLOAD_FEATURES)).toHaveLength(14);
 });
 
+test("addresses behind a virtual IOMMU are offered to those ports alone that ask for them", () => {
+  expect(offerFor({ iommu: false })).toEqual(offerFor({}));
+  const plain = offerFor({ mac: 2n });
+  const iommu = offerFor({ mac: 2n, iommu: true });
+  expect(featureNames(iommu.features & ~plain.features)).toEqual(["VIRTIO_F_ACCESS_PLATFORM"]);
+  expect(protocolFeatureNames(iommu.protocolFeatures & ~plain.protocolFeatures)).toEqual([
+    "VHOST_USER_PROTOCOL_F_BACKEND_REQ",
+    "VHOST_USER_PROTOCOL_F_BACKEND_SEND_FD",
+  ]);
+  expect(featureNames(offerFor({}).features)).not.toContain("VIRTIO_F_ACCESS_PLATFORM");
+});
+
 describe("the configuration space", () => {
   const CONFIG = 1n << 9n;
   const [MTU, MAC] = [1n << 3n, 1n << 5n];
