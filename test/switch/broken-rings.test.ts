@@ -40,7 +40,7 @@ const BREAKS: Break[] = [
     reason: "the guest's avail ring names a descriptor that the table does not have",
     descriptor: SIZE + 7,
     how: (_, ring) => {
-      ring.driver.makeAvailable(SIZE + 7);
+      ring.split.makeAvailable(SIZE + 7);
       ring.notify();
     },
   },
@@ -52,7 +52,7 @@ const BREAKS: Break[] = [
       const buffer = { address: ring.buffers[5]!, length: 1 };
       ring.driver.writeDescriptor(ring.place.desc, 5, buffer, flags | VIRTQ_DESC_F_NEXT, 6);
       ring.driver.writeDescriptor(ring.place.desc, 6, buffer, flags | VIRTQ_DESC_F_NEXT, 5);
-      ring.driver.makeAvailable(5);
+      ring.split.makeAvailable(5);
       ring.notify();
     },
   },

@@ -1,10 +1,18 @@
 // A guest whose every message and descriptor a test decides: RAM files, rings with the plain driver, one connection.
 
-import { VIRTIO_F_EVENT_IDX, VIRTIO_F_INDIRECT_DESC, VIRTIO_F_VERSION_1 } from "../../../assembly/spec/virtio.js";
+import {
+  VIRTIO_F_EVENT_IDX,
+  VIRTIO_F_INDIRECT_DESC,
+  VIRTIO_F_RING_PACKED,
+  VIRTIO_F_VERSION_1,
+} from "../../../assembly/spec/virtio.js";
 import { bits, hasBit, headerSize } from "../../../src/core/feature-bits.js";
 import { createMemory } from "../../../src/core/module.js";
 import { splitRingBytes } from "../../../src/core/split-ring.js";
 import { BackEndConnection } from "../../../src/guest/back-end-connection.js";
+import { PACKED_START } from "../../../src/core/packed-ring.js";
+import { PackedDriver } from "../../../src/guest/packed-driver.js";
+import type { RingDriver } from "../../../src/guest/ring-driver.js";
 import { SplitDriver } from "../../../src/guest/split-driver.js";
 import { createEventFd, signal } from "../../../src/sys/eventfd.js";
 import { closeFd } from "../../../src/sys/memfd.js";
@@ -60,7 +68,7 @@ export interface HandGuestOptions {
 export class HandRing {
   kick: Fd = createEventFd();
   readonly call: Fd = createEventFd();
-  driver!: SplitDriver<bigint>;
+  driver!: RingDriver<bigint>;
 
   constructor(
     private readonly guest: HandGuest,
@@ -78,7 +86,16 @@ export class HandRing {
     const { guest, place } = this;
     const bytes = splitRingBytes(this.size);
     for (const part of ["desc", "avail", "used"] as const) guest.bytes(place[part], bytes[part]).fill(0);
-    this.driver = new SplitDriver(guest, place, this.size, guest.eventIdx);
+    const { eventIdx } = guest;
+    this.driver = guest.packed
+      ? new PackedDriver(guest, place, this.size, { eventIdx })
+      : new SplitDriver(guest, place, this.size, eventIdx);
+  }
+
+  /** The driver of a split ring, for what only that can be made to do. */
+  get split(): SplitDriver<bigint> {
+    if (this.driver instanceof SplitDriver) return this.driver;
+    throw new Error("this ring is a packed one");
   }
 
   /** Makes receive buffers available, as many as given. */
@@ -119,6 +136,15 @@ export class HandGuest {
 
   get eventIdx(): boolean {
     return hasBit(this.features, VIRTIO_F_EVENT_IDX);
+  }
+
+  get packed(): boolean {
+    return hasBit(this.features, VIRTIO_F_RING_PACKED);
+  }
+
+  /** Where new rings stand, as SET_VRING_BASE has it. */
+  get firstIndex(): number {
+    return this.packed ? PACKED_START : 0;
   }
 
   /** One more memory file; the switch is not told. */
@@ -221,7 +247,7 @@ export class HandGuest {
       regions: this.files.map(({ region }) => region),
       memoryFds: this.files.map(({ fd }) => fd),
       rings: this.rings.map(({ index, size, place, kick, call }) => ({
-        ...{ index, size, kick, call, nextAvail: 0 },
+        ...{ index, size, kick, call, nextAvail: this.firstIndex },
         ...this.addresses(place),
       })),
     };
@@ -244,7 +270,7 @@ export class HandGuest {
 
   /** NUM, BASE, ADDR, CALL, KICK, ENABLE. `kick` and `call` null: bit 8, no descriptor. */
   async setUp(ring: HandRing, more: { base?: number; kick?: Fd | null; call?: Fd | null } = {}): Promise<void> {
-    const { base = 0, kick = ring.kick, call = ring.call } = more;
+    const { base = this.firstIndex, kick = ring.kick, call = ring.call } = more;
     const { index, size } = ring;
     await this.expectDone("SET_VRING_NUM", vring(index, size));
     await this.expectDone("SET_VRING_BASE", vring(index, base));

@@ -38,9 +38,15 @@ export class Lab {
     return join(this.path, name);
   }
 
-  /** Starts a switch with ports written as "vm1=listen" or "vm1=connect"; their sockets are files of those names. */
+  /**
+   * Starts a switch with ports written as "vm1=listen" or "vm1=connect", with options as in "vm1=listen,iommu=true"; their
+   * sockets are files of those names.
+   */
   async start(ports: string[], words: string[] = []): Promise<void> {
-    const flags = ports.flatMap((port) => ["--port", `${port}:${this.file(port.split("=")[0]!)}`]);
+    const flags = ports.flatMap((port) => {
+      const [role, ...options] = port.split(",");
+      return ["--port", [`${role}:${this.file(port.split("=")[0]!)}`, ...options].join()];
+    });
     // It ends with this process, however that ends.
     await this.launch("src/cli/demo-switch.js", [...flags, ...words]);
   }

@@ -21,8 +21,8 @@ export interface Group {
   hand(options?: HandGuestOptions): HandGuest;
 }
 
-/** To be called in a `describe`, with flags for the switch. It must still be alive and well at the end. */
-export function useLab(words: string[] = []): Group {
+/** To be called in a `describe`, with flags for the switch and the role of its ports. It must still be alive and well at the end. */
+export function useLab(words: string[] = [], role = "listen"): Group {
   const leftovers: Leftover[] = [];
   const free = Array.from({ length: PORTS }, (_, i) => `vm${i}`);
   let lab: Lab;
@@ -30,7 +30,7 @@ export function useLab(words: string[] = []): Group {
   beforeAll(async () => {
     lab = new Lab();
     await lab.start(
-      free.map((name) => `${name}=listen`),
+      free.map((name) => `${name}=${role}`),
       words,
     );
     steady = (await Pair.attach(lab, ports(2) as [string, string], 1)).go();
