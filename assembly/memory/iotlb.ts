@@ -5,7 +5,7 @@
 // buffer is dropped, for nobody can wait with it. Either way the worker leaves the pages in Queue.misses, and those of
 // the buffers behind too, so that a queue does not pay one round trip for each. The host asks the front-end.
 
-import { MISSES, Port, Queue, Worker } from "../abi";
+import { FRAME_MAX, MISSES, Port, Queue, Worker } from "../abi";
 import { DROP_CAUSES } from "../spec/status";
 import { VIRTQ_DESC_F_INDIRECT, VIRTQ_DESC_F_WRITE } from "../spec/virtio";
 import { descriptorAt, isAvailable, POSITION } from "../virtq/packed";
@@ -96,7 +96,8 @@ function noteMissing(
   access: u32,
   count: u32,
 ): u32 {
-  const end = address + length;
+  // However long it says it is: no frame takes more of it.
+  const end = address + min(length, FRAME_MAX);
   while (address < end && count < MISSES) {
     if (locate(worker, regions, address)) {
       address = worker.spanStart + worker.spanLength;

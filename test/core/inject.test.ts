@@ -59,6 +59,23 @@ describe.each(TARGETS)("a frame of the switch's own, %s build", (target) => {
     expect(b.receive()).toEqual([announcement]);
   });
 
+  test("comes from a port behind a virtual IOMMU that knows nothing yet, and takes no place from what it knows", async () => {
+    const sw = new TestSwitch({ target });
+    const a = await TestGuest.create(sw, { base: 0n });
+    const b = await TestGuest.create(sw, {});
+    const announcement = frame(BROADCAST, 7, 60);
+    const { regions } = a.port;
+    for (const known of [[], regions]) {
+      await sw.bridge.setTranslations(a.port, { readable: known, writable: known });
+      await inject(sw, a, announcement);
+      expect(b.receive()).toEqual([announcement]);
+    }
+    const answer = frame(7, 2, 64);
+    b.send(answer);
+    sw.settle();
+    expect(a.receive()).toEqual([answer]);
+  });
+
   test("a worker that does not come is an error, and nothing is left", async () => {
     const sw = new TestSwitch({ target });
     const a = await TestGuest.create(sw, {});
