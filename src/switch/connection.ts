@@ -6,7 +6,7 @@ import { closeFd } from "../sys/memfd.js";
 import { peerPid, receive, send } from "../sys/socket.js";
 import type { Fd } from "../vhost-user/effects.js";
 import { Framer } from "../vhost-user/framing.js";
-import type { WireMessage } from "../vhost-user/message.js";
+import { MESSAGES, type WireMessage } from "../vhost-user/message.js";
 import { closeSession, createSession, type SessionOptions, settle, step } from "../vhost-user/session.js";
 import type { SessionState } from "../vhost-user/state.js";
 import type { Port } from "./port.js";
@@ -16,6 +16,8 @@ import type { OpenTranscript, Recording } from "./recording.js";
 const READ_BYTES = 4096;
 /** A front-end that has negotiated features shares its memory at once; one that does not never will. */
 const MEMORY_EXPECTED_MS = 3000;
+/** A front-end that wants more queue pairs than there are leaves as soon as it knows; a user takes longer. */
+const LEFT_AT_ONCE_MS = 1000;
 
 export class Connection {
   readonly peerPid: number | undefined;
@@ -29,6 +31,8 @@ export class Connection {
   private closing = false;
   private unsent: { bytes: Uint8Array; fds: readonly Fd[] }[] = [];
   private memoryTimer: NodeJS.Timeout | undefined;
+  private readonly begun = performance.now();
+  private askedForPairs = false;
   private readonly record: OpenTranscript | undefined;
   /** For the transcript: why the connection is over. */
   private reason: string | undefined;
@@ -93,6 +97,7 @@ export class Connection {
       for (const fd of received.fds) closeFd(fd);
       const where = this.framer.midMessage ? " in the middle of a message" : "";
       if (where !== "") this.port.fail(`the front-end closed its socket${where}`);
+      this.lookWhyItLeft();
       void this.close(`the front-end closed its socket${where}`);
       return;
     }
@@ -147,6 +152,7 @@ export class Connection {
   private async carryOut(message: WireMessage): Promise<void> {
     const transcript = this.record?.transcript;
     transcript?.request(message);
+    this.askedForPairs ||= message.request === MESSAGES.GET_QUEUE_NUM.number;
     let turn = step(this.state, message);
     while (!turn.done) {
       const outcomes = await this.port.run(turn.effects);
@@ -163,6 +169,21 @@ export class Connection {
       this.reply(turn.reply, turn.replyFds);
     }
     this.expectMemory();
+  }
+
+  /**
+   * QEMU that was given more queue pairs than the port has sets up the first pair, closes the socket, tries again for
+   * ever and starts no guest. It tells only its own standard error.
+   */
+  private lookWhyItLeft(): void {
+    const { features, regions, rings, queuePairs } = this.state;
+    const named = Object.keys(rings).map(Number);
+    const atOnce = performance.now() - this.begun < LEFT_AT_ONCE_MS;
+    if (!this.askedForPairs || !atOnce || features !== null || regions.length > 0 || named.some((i) => i > 1)) return;
+    this.port.fail(
+      `the front-end left when it had learned that this port has ${queuePairs} queue pairs: a guest that is configured ` +
+        "with more can not attach and its QEMU waits for ever; lower the guest's queues= or raise the port's queues",
+    );
   }
 
   /** QEMU with private RAM negotiates everything, then sends no memory and says so only in its own log. */

@@ -35,11 +35,14 @@ interface RunningQueue {
 }
 
 const NO_CALL = -1;
+/** How long one warning is not repeated. */
+const SAME_WARNING_MS = 10_000;
 
 export class Port {
   readonly bridgePort: BridgePort;
   readonly mappings: Mapping[] = [];
   lastError: string | undefined;
+  private warned = { text: "", at: 0 };
   /** Of the device, if it has one: the configuration's or the front-end's. */
   private mtu: number | undefined;
   /** Of the connection in hand, if it is recorded. */
@@ -98,6 +101,10 @@ export class Port {
   /** Says what has gone wrong on this port, where an operator will look. */
   fail(text: string): void {
     this.lastError = text;
+    // A front-end that tries again and again, hundreds of times a second, would fill the log.
+    const now = performance.now();
+    if (text === this.warned.text && now - this.warned.at < SAME_WARNING_MS) return;
+    this.warned = { text, at: now };
     this.log.warn(text);
   }
 

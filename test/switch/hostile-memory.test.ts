@@ -9,7 +9,7 @@ import { createMemfd } from "../../src/sys/memfd.js";
 import { socketPair } from "../../src/sys/socket.js";
 import type { Fd, MemoryRegion } from "../../src/vhost-user/effects.js";
 import { describeLinux, useDescriptors, useFolders } from "../sys/linux.js";
-import { memTable, vring, vringFd } from "../vhost-user/requests.js";
+import { memTable, u64, vring, vringFd } from "../vhost-user/requests.js";
 import { HandGuest, type HandRing, MODERN, pass } from "./support/hand-guest.js";
 import { expectGoodGuests } from "./support/traffic.js";
 import { useLab } from "./support/use-lab.js";
@@ -247,5 +247,29 @@ describeLinux("a ring", () => {
     guest.leave();
     await lab.vacant(vm1);
     await expectGoodGuests(lab, [vm1, vm2]);
+  });
+
+  test("of a guest with more queue pairs than the port has, which leaves at once: the port says so", async () => {
+    const { lab } = group;
+    const [vm1, vm2] = group.ports(2) as [string, string];
+    for (let again = 0; again < 2; again++) {
+      // As QEMU: the first pair is set up, then it sees the number.
+      const guest = group.hand({ features: MODERN });
+      guest.connect(lab.file(vm1));
+      await guest.say("SET_PROTOCOL_FEATURES", u64(1n));
+      await guest.get("GET_QUEUE_NUM");
+      for (const index of [0, 1]) await guest.say("SET_VRING_CALL", vringFd(index), [own(createEventFd())]);
+      guest.leave();
+      await lab.vacant(vm1);
+      await lab.error(vm1, /^the front-end left when it had learned that this port has 8 queue pairs: /);
+    }
+    await expectGoodGuests(lab, [vm1, vm2]);
+    // One that stays for longer, or goes before it asks, leaves no such word.
+    const short = group.hand({ features: MODERN });
+    short.connect(lab.file(vm1));
+    await short.say("SET_PROTOCOL_FEATURES", u64(1n));
+    short.leave();
+    await lab.vacant(vm1);
+    expect((await lab.port(vm1)).lastError).toBeUndefined();
   });
 });
