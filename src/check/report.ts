@@ -1,6 +1,7 @@
 // What a run found, as a table for people, as JSON and as JUnit's XML.
 
 import { renderTable } from "../cli/table.js";
+import { type JunitCase, junitXml } from "../junit.js";
 import { featureNames, protocolFeatureNames } from "../vhost-user/features.js";
 import { packageVersion } from "../version.js";
 import type { Room } from "./case.js";
@@ -73,59 +74,21 @@ export function reportJson({ offer, ...report }: CheckReport): string {
 
 /** JUnit's XML as CI systems read it: a suite for each room; a crash is an error, what is not offered is skipped. */
 export function reportJunit({ cases, seconds, started }: CheckReport): string {
-  const rooms = [...new Set(cases.map(({ room }) => room))];
-  const suites = rooms.map((room) => {
+  const suites = [...new Set(cases.map(({ room }) => room))].map((room) => {
     const own = cases.filter((it) => it.room === room);
-    const attributes = {
-      name: room,
-      ...sums(own),
-      time: time(own.reduce((sum, it) => sum + it.milliseconds, 0)),
-      timestamp: started,
-    };
-    return `  <testsuite${xml(attributes)}>\n${own.map(testCase).join("")}  </testsuite>\n`;
+    return { name: room, timestamp: started, cases: own.map(testCase) };
   });
-  const all = { name: "ringbridge check", ...sums(cases), time: time(seconds * 1000) };
-  return `<?xml version="1.0" encoding="UTF-8"?>\n<testsuites${xml(all)}>\n${suites.join("")}</testsuites>\n`;
+  return junitXml("ringbridge check", suites, seconds * 1000);
 }
 
-function testCase({ id, room, title, clause, verdict, came, milliseconds }: CaseResult): string {
-  const start = `    <testcase${xml({ classname: `check.${room}`, name: `${id} ${title}`, time: time(milliseconds) })}`;
-  if (verdict === "pass") return `${start}/>\n`;
+function testCase({ id, room, title, clause, verdict, came, milliseconds }: CaseResult): JunitCase {
+  const named = { classname: `check.${room}`, name: `${id} ${title}`, milliseconds };
+  if (verdict === "pass") return named;
   if (verdict === "not-offered" || verdict === "skipped") {
-    return `${start}><skipped${xml({ message: `${words(verdict)}: ${came}` })}/></testcase>\n`;
+    return { ...named, problem: { kind: "skipped", message: `${words(verdict)}: ${came}` } };
   }
-  const tag = verdict === "crashed" ? "error" : "failure";
-  return `${start}><${tag}${xml({ message: came, type: verdict })}>${xmlText(`specification: ${clause}`)}</${tag}></testcase>\n`;
-}
-
-function sums(cases: readonly CaseResult[]): Record<string, number> {
-  const count = (...verdicts: Verdict[]) => cases.filter(({ verdict }) => verdicts.includes(verdict)).length;
-  return {
-    tests: cases.length,
-    failures: count("fail"),
-    errors: count("crashed"),
-    skipped: count("not-offered", "skipped"),
-  };
-}
-
-/** Seconds. */
-function time(milliseconds: number): string {
-  return (milliseconds / 1000).toFixed(3);
-}
-
-function xml(attributes: Record<string, string | number>): string {
-  return Object.entries(attributes)
-    .map(([name, value]) => ` ${name}="${xmlText(String(value))}"`)
-    .join("");
-}
-
-const ENTITIES: Record<string, string> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&apos;" };
-
-/** Text as XML 1.0 allows it: what no document may contain, escaped or not, becomes a replacement character. */
-function xmlText(text: string): string {
-  return text
-    .replace(/[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]/gu, "\ufffd")
-    .replace(/[&<>"']/g, (character) => ENTITIES[character]!);
+  const kind = verdict === "crashed" ? "error" : "failure";
+  return { ...named, problem: { kind, message: came, type: verdict, text: `specification: ${clause}` } };
 }
 
 function words(verdict: Verdict): string {

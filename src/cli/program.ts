@@ -10,6 +10,7 @@ import type { BenchFlags } from "./bench.js";
 import type { CompareFlags } from "./bench-compare.js";
 import type { CheckFlags } from "./check.js";
 import { type Io, processIo, UsageError } from "./io.js";
+import type { SimFlags } from "./sim.js";
 import { packageVersion } from "../version.js";
 
 /** pino's levels; written here as well so that the command line need not load pino. */
@@ -249,6 +250,22 @@ function createProgram(io: Io, perform: Perform): Command {
       }),
     );
 
+  program
+    .command("sim")
+    .description("play a scenario on simulated guests under a virtual clock, and say whether what it expects came true")
+    .argument("<scenario.yaml>", "see examples/scenarios")
+    .option("--seed <n>", "what is left to chance comes from it (default: the file's)", seedNumber)
+    .option("--report <file>", "write what happened as one HTML page")
+    .option("--junit <file>", "write the answers as JUnit's XML")
+    .option("--pcap <file>", "write what all ports saw, as pcapng")
+    .option("--json", "print JSON")
+    .action((file: string, options: SimFlags) =>
+      perform(async () => {
+        const { simCommand } = await import("./sim.js");
+        return simCommand(file, options, io);
+      }),
+    );
+
   return program;
 }
 
@@ -287,6 +304,14 @@ function positiveNumber(text: string): number {
 function positiveInteger(text: string): number {
   if (!/^[1-9]\d{0,8}$/.test(text)) throw new InvalidArgumentError("It must be a whole number from 1 on.");
   return Number(text);
+}
+
+function seedNumber(text: string): number {
+  const value = Number(text);
+  if (!/^\d{1,10}$/.test(text) || value > 0xffff_ffff) {
+    throw new InvalidArgumentError("It must be a whole number from 0 to 4294967295.");
+  }
+  return value;
 }
 
 function niceValue(text: string): number {

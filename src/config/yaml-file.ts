@@ -1,6 +1,17 @@
 // The YAML side of a configuration file: from text to plain values, and from a key path back to line and column.
 
-import { type Document, isAlias, isMap, isScalar, LineCounter, type Node, type Pair, parseDocument, visit } from "yaml";
+import {
+  type Document,
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  LineCounter,
+  type Node,
+  type Pair,
+  parseDocument,
+  visit,
+} from "yaml";
 import type { Problem } from "./problems.js";
 
 /** A parsed file. `value` is undefined when the syntax is broken; `lines` then say where. */
@@ -55,6 +66,12 @@ function offsetOf(document: Document, path: readonly string[], at: Problem["at"]
   let offset = (document.contents as Node | null)?.range?.[0] ?? 0;
   for (const [depth, segment] of path.entries()) {
     if (isAlias(node)) node = node.resolve(document);
+    if (isSeq(node)) {
+      const item = node.items[Number(segment)] as Node | undefined;
+      offset = item?.range?.[0] ?? offset;
+      node = item;
+      continue;
+    }
     if (!isMap(node)) return offset;
     const pair = node.items.find(({ key }) => isScalar(key) && String(key.value) === segment);
     if (pair === undefined) return offset;

@@ -31,7 +31,7 @@ export function accountOf(lab: Lab): Account {
   const taken = sum((guest) => guest.counters.taken);
   const abandoned = sum((guest) => guest.abandoned);
   const delivered = sum((guest) => guest.counters.delivered);
-  const received = sum((guest) => guest.received.length);
+  const received = sum((guest) => guest.receivedCount);
   const lostUnread = sum((guest) => guest.lostUnread);
   const segments = sum((guest) => {
     const made = [...guest.device.port.queues.values()].map((queue) => queue.softwareOffloads);
@@ -78,7 +78,7 @@ function left(lab: Lab): string[] {
     if (!guest.connected || guest.fault || stalled || withholding || losesKicks || losesCalls) continue;
     const { taken, delivered } = guest.counters;
     const waiting = guest.sent - taken - guest.abandoned;
-    const unread = delivered - guest.received.length - guest.lostUnread;
+    const unread = delivered - guest.receivedCount - guest.lostUnread;
     if (waiting > 0) problems.push(`${waiting} frames of ${guest.name} wait for a switch that does not come`);
     if (unread > 0) problems.push(`${unread} frames for ${guest.name} wait for a driver that was not called`);
   }

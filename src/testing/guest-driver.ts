@@ -92,10 +92,14 @@ export class GuestDriver {
     if (!next) return false;
     const { frame, header } = next;
     const { now } = lab.clock;
-    const latency = lab.ledger.received(frame, guest.name, now, () => describeFrame(frame));
+    const origin = lab.ledger.received(frame, guest.name, now, () => describeFrame(frame), guest.options.relay);
     lab.capture.frame(guest.name, "out", frame, now);
-    guest.received.push({ frame, header, at: now / MILLISECOND, latency: latency && latency / MILLISECOND });
-    guest.onFrame?.(frame);
+    guest.receivedCount++;
+    if (lab.options.keep ?? true) {
+      const latency = origin && (now - origin.at) / MILLISECOND;
+      guest.received.push({ frame, header, at: now / MILLISECOND, latency });
+    }
+    guest.onFrame?.(frame, origin);
     return true;
   }
 }

@@ -8,7 +8,7 @@ import { GuestDriver, type ReceivedFrame, type Trouble } from "./guest-driver.js
 import { type GuestPlan, planGuest } from "./guest-plan.js";
 import type { GuestShape } from "./shape.js";
 import type { Lab } from "./lab.js";
-import type { FlowCounts } from "./ledger.js";
+import type { FlowCounts, Origin } from "./ledger.js";
 import { Arena } from "./arena.js";
 
 /** What a guest is like; all of it may be left out. */
@@ -28,6 +28,10 @@ export interface LabGuestOptions extends GuestShape, Partial<Station> {
   pieces?: readonly number[];
   /** Whether the switch knows its address from the start. Default true. */
   announce?: boolean;
+  /** Bytes behind the Ethernet header that it takes at most, agreed with the switch. Default none agreed. */
+  mtu?: number;
+  /** It is the end of a link (links.ts): what it takes is still under way. Default false. */
+  relay?: boolean;
 }
 
 /** How a frame is sent. */
@@ -37,6 +41,8 @@ export interface SendOptions {
   offload?: "checksum" | { segment: number };
   /** The source that the frame belongs to. */
   flow?: FlowCounts;
+  /** At the end of a link: where the frame came from, with the flow that it belongs to. */
+  origin?: Origin;
 }
 
 /** A simulated guest at a port of the lab's switch: it sends when told to, and takes what arrives. */
@@ -48,15 +54,20 @@ export class LabGuest implements Station {
   readonly plan: GuestPlan;
   readonly trouble: Trouble;
   readonly driver = new GuestDriver(this);
-  /** All that its driver has taken, in order. */
+  /** All that its driver has taken, in order; empty in a lab that does not keep it. */
   readonly received: ReceivedFrame[] = [];
+  /** Frames that its driver has taken. */
+  receivedCount = 0;
   /** Told of each frame that the driver takes. */
-  onFrame: ((frame: Uint8Array) => void) | undefined;
+  onFrame: ((frame: Uint8Array, origin?: Origin) => void) | undefined;
   connected = true;
   /** Frames put into its rings; refused because they were full; in its rings when it was reset. */
   sent = 0;
   refused = 0;
   abandoned = 0;
+  /** Notifications: of the switch by its driver, and of its driver by the switch; those that get lost too. */
+  kicks = 0;
+  calls = 0;
   /** Frames that lay unread in its rings when it was reset, and notifications that never arrived. */
   lostUnread = 0;
   lostNotifications = 0;
@@ -97,12 +108,13 @@ export class LabGuest implements Station {
     const { base, bytes } = this.plan.reserve(this.device.ram);
     this.device.heap = new Arena(base, bytes);
     this.plan.giveBuffers(this.device);
+    this.lab.sw.bridge.setMtu(this.device.port, this.options.mtu);
     if (this.options.announce ?? true) this.lab.sw.bridge.learn(this.device.port, this.mac, this.lab.sw.now);
     this.serviceAll();
   }
 
   /** Puts a frame into its ring and kicks the switch if that wants it. False, and counted, when there is no room. */
-  send(frame: Uint8Array, { pair = 0, offload, flow }: SendOptions = {}): boolean {
+  send(frame: Uint8Array, { pair = 0, offload, flow, origin }: SendOptions = {}): boolean {
     const driver = this.device.tx[pair]!;
     const before = driver.availIndex;
     const whole =
@@ -123,7 +135,8 @@ export class LabGuest implements Station {
     const { ledger, capture, clock, guests } = this.lab;
     if (offload) ledger.offloaded++;
     if (!guests.some((guest) => guest.connected && isFor(frame, guest))) ledger.flooded = true;
-    ledger.sent(whole.frame, clock.now, flow);
+    if (origin) ledger.passedOn(whole.frame, origin);
+    else ledger.sent(whole.frame, clock.now, flow);
     capture.frame(this.name, "in", whole.frame, clock.now);
     if (driver.needsKick(before)) this.kick();
     return true;
@@ -161,12 +174,14 @@ export class LabGuest implements Station {
 
   /** Kicks the switch whether it wants it or not. */
   kick(): void {
+    this.kicks++;
     if (this.trouble.losesKicks) this.lostNotifications++;
     else this.lab.kick(this.trouble.kicksLate * MILLISECOND);
   }
 
   /** The switch calls a queue; the call needs `delay` nanoseconds. */
   called(index: number, delay: number): void {
+    this.calls++;
     if (this.trouble.losesCalls) this.lostNotifications++;
     else this.driver.serviceIn(index >> 1, delay + this.trouble.callsLate * MILLISECOND);
   }
@@ -226,7 +241,7 @@ export class LabGuest implements Station {
     const { taken, delivered } = this.counters;
     this.abandoned = this.sent - taken;
     for (const index of this.indices) await this.device.restartQueue(index);
-    this.lostUnread = delivered - this.received.length;
+    this.lostUnread = delivered - this.receivedCount;
     this.device.heap = new Arena(this.plan.arena!.base, this.plan.arena!.bytes);
     this.driver.forget();
     this.plan.giveBuffers(this.device);
@@ -244,7 +259,7 @@ export class LabGuest implements Station {
 }
 
 /** Whether a guest's address is the frame's destination. */
-function isFor(frame: Uint8Array, { mac }: Station): boolean {
+export function isFor(frame: Uint8Array, { mac }: Station): boolean {
   for (let i = 0; i < 6; i++) if (frame[i] !== Number.parseInt(mac.slice(i * 3, i * 3 + 2), 16)) return false;
   return true;
 }

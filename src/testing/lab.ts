@@ -6,7 +6,7 @@ import { Capture } from "./capture/capture.js";
 import { MILLISECOND, SECOND, VirtualClock } from "./clock.js";
 import { CoreSwitch } from "./core-switch.js";
 import { applyFault, type Fault } from "./faults.js";
-import { LabGuest, type LabGuestOptions } from "./guest.js";
+import { LabGuest, type LabGuestOptions, type SendOptions } from "./guest.js";
 import { Ledger } from "./ledger.js";
 import { Random } from "./random.js";
 import { replayCommand, seedFromEnvironment } from "./replay.js";
@@ -29,6 +29,8 @@ export interface LabOptions {
   fdb?: Partial<{ limit: number; portLimit: number; ageingSeconds: number }>;
   /** Whether what the ports saw is kept for `pcapng()`. Default true. */
   capture?: boolean;
+  /** Whether guests keep the frames they have taken: without, a lab may run for ever. Default true. */
+  keep?: boolean;
   /** That of another lab: labs that are linked live in one time. */
   clock?: VirtualClock;
   /** 0 to 255, in the addresses of its guests: labs that are linked have different ones. Default 0. */
@@ -61,6 +63,8 @@ export class Lab {
   private readonly kickDelay: number;
   private readonly callDelay: number;
   private flows = 0;
+  /** Exchanges that clients of this lab have begun (traffic.ts). */
+  exchanges = 0;
 
   /** Use `createLab`. */
   constructor(
@@ -110,9 +114,9 @@ export class Lab {
   }
 
   /** Starts a source of frames at a guest, now. */
-  traffic(from: LabGuest, source: Source): Flow {
+  traffic(from: LabGuest, source: Source, options: Pick<SendOptions, "pair" | "offload"> = {}): Flow {
     const number = this.flows++;
-    return new Flow(this, from, source, number, this.random.fork(`flow ${number}`));
+    return new Flow(this, from, source, number, this.random.fork(`flow ${number}`), options);
   }
 
   /** Lets faults happen, each at its time; one whose time has passed happens at once. */

@@ -3,6 +3,7 @@
 import { SECOND } from "./clock.js";
 import type { LabGuest } from "./guest.js";
 import type { Lab } from "./lab.js";
+import type { Origin } from "./ledger.js";
 import type { Random } from "./random.js";
 
 /** What a link is like, both directions of it. */
@@ -38,7 +39,7 @@ export class LinkDirection {
   ) {}
 
   /** Puts a frame on the cable, or drops it and counts why. */
-  send(frame: Uint8Array): void {
+  send(frame: Uint8Array, origin?: Origin): void {
     const { bitsPerSecond, delay = 0, loss = 0, queueBytes = 256 * 1024 } = this.options;
     const { clock } = this.to.lab;
     const perByte = bitsPerSecond === undefined ? 0 : (8 * SECOND) / bitsPerSecond;
@@ -53,7 +54,7 @@ export class LinkDirection {
       return;
     }
     clock.after(this.freeAt - clock.now + delay * 1e6, () => {
-      if (this.to.send(frame)) this.carried++;
+      if (this.to.send(frame, { origin })) this.carried++;
       else this.refused++;
     });
   }
@@ -71,12 +72,12 @@ export async function linkLabs(first: Lab, second: Lab, options: LinkOptions = {
   const { name = "link" } = options;
   // Its ends have no traffic of their own, and so no address that a switch would know.
   const end = (lab: Lab, side: number) =>
-    lab.guest(name, { announce: false, mac: `02:ff:00:00:00:0${side}`, mergeable: true, eventIdx: true });
+    lab.guest(name, { announce: false, mac: `02:ff:00:00:00:0${side}`, mergeable: true, eventIdx: true, relay: true });
   const [a, b] = [await end(first, 1), await end(second, 2)];
   const random = first.random.fork(`link ${name}`);
   const forth = new LinkDirection(b, options, random.fork("forth"));
   const back = new LinkDirection(a, options, random.fork("back"));
-  a.onFrame = (frame) => forth.send(frame);
-  b.onFrame = (frame) => back.send(frame);
+  a.onFrame = (frame, origin) => forth.send(frame, origin);
+  b.onFrame = (frame, origin) => back.send(frame, origin);
   return { forth, back };
 }

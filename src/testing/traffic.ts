@@ -5,7 +5,7 @@ import { MILLISECOND, SECOND } from "./clock.js";
 import { put32 } from "./bytes.js";
 import type { Station } from "./frames/address.js";
 import { udp } from "./frames/transport.js";
-import type { LabGuest } from "./guest.js";
+import { isFor, type LabGuest, type SendOptions } from "./guest.js";
 import type { Lab } from "./lab.js";
 import type { FlowCounts } from "./ledger.js";
 import { exponential, type Random } from "./random.js";
@@ -86,6 +86,8 @@ export class Flow implements FlowCounts {
   sent = 0;
   received = 0;
   readonly latencies: number[] = [];
+  reordered = 0;
+  readonly latest = new Map<string, number>();
   /** Frames for which the sender's ring had no room. */
   refused = 0;
   done = false;
@@ -98,6 +100,7 @@ export class Flow implements FlowCounts {
     source: Source,
     number: number,
     random: Random,
+    private readonly options: Pick<SendOptions, "pair" | "offload"> = {},
   ) {
     this.frames = source(from, number, random);
     this.next();
@@ -126,7 +129,7 @@ export class Flow implements FlowCounts {
         if (this.done) return;
         const { trouble } = this.from;
         // A guest that stands still sends nothing either.
-        if (trouble.stalled || !this.from.send(frame, { flow: this })) this.refused++;
+        if (trouble.stalled || !this.from.send(frame, { ...this.options, flow: this })) this.refused++;
         this.next();
       },
       "background",
@@ -148,31 +151,44 @@ export interface ExchangeOptions {
   timeout?: number;
 }
 
-/** Requests one after the other: each waits for the answer to the one before. Takes both guests' `onFrame`. */
+/** Requests one after the other: each waits for the answer to the one before. Listens at both guests' `onFrame`. */
 export class Exchange {
+  asked = 0;
   answered = 0;
   timedOut = 0;
   /** Milliseconds from request to answer. */
   readonly roundTrips: number[] = [];
+  /** In the place of a flow's number. */
+  private readonly flow: number;
   private number = 0;
   private askedAt = 0;
+  private stopped = false;
 
   constructor(private readonly options: ExchangeOptions) {
     const { client, server } = options;
-    server.onFrame = (frame) => this.answer(frame);
-    client.onFrame = (frame) => this.answeredBy(frame);
+    const { lab } = client;
+    // Linked labs have different sites.
+    this.flow = EXCHANGES - (lab.options.site ?? 0) * 0x1_0000 - lab.exchanges++;
+    listen(server, (frame) => this.answer(frame));
+    listen(client, (frame) => this.answeredBy(frame));
     this.ask();
   }
 
   /** Whether every request was answered or given up. */
   get done(): boolean {
-    return this.answered + this.timedOut === this.options.count;
+    return this.stopped || this.answered + this.timedOut === this.options.count;
+  }
+
+  /** Asks no more; what is under way may still be answered. */
+  stop(): void {
+    this.stopped = true;
   }
 
   private ask(): void {
     const { client, server, request = 60, timeout = 100 } = this.options;
     const number = this.number;
     this.askedAt = client.lab.clock.now;
+    this.asked++;
     client.send(this.frame(client, server, number, request));
     client.lab.clock.after(timeout * MILLISECOND, () => this.giveUp(number));
   }
@@ -185,36 +201,50 @@ export class Exchange {
 
   private answeredBy(frame: Uint8Array): void {
     const { client } = this.options;
-    if (this.numberOf(frame, client) !== this.number || this.done) return;
+    if (this.numberOf(frame, client) !== this.number || this.settled) return;
     this.answered++;
     this.roundTrips.push((client.lab.clock.now - this.askedAt) / MILLISECOND);
     this.goOn();
   }
 
   private giveUp(number: number): void {
-    if (number !== this.number || this.done) return;
+    if (number !== this.number || this.settled) return;
     this.timedOut++;
     this.goOn();
+  }
+
+  private get settled(): boolean {
+    return this.answered + this.timedOut === this.asked;
   }
 
   private goOn(): void {
     this.number++;
     const { client, think = 0 } = this.options;
-    if (!this.done) client.lab.clock.after(think * MILLISECOND, () => this.ask());
+    if (this.done) return;
+    client.lab.clock.after(think * MILLISECOND, () => {
+      if (!this.done) this.ask();
+    });
   }
 
   private frame(from: LabGuest, to: LabGuest, number: number, length: number): Uint8Array {
-    return numbered(from, to, EXCHANGE, number, length);
+    return numbered(from, to, this.flow, number, length);
   }
 
   /** The number of a frame of ours that is for this guest. */
   private numberOf(frame: Uint8Array, guest: LabGuest): number | undefined {
     const view = new DataView(frame.buffer, frame.byteOffset, frame.byteLength);
-    const ours =
-      frame.length >= 50 && view.getUint32(42) === EXCHANGE && frame[5] === Number.parseInt(guest.mac.slice(15), 16);
+    const ours = frame.length >= 50 && view.getUint32(42) === this.flow && isFor(frame, guest);
     return ours ? view.getUint32(46) : undefined;
   }
 }
 
-/** In the place of a flow's number. */
-const EXCHANGE = 0xffff_fffe;
+/** Numbers of exchanges count down from here. */
+const EXCHANGES = 0xffff_fffe;
+
+function listen(guest: LabGuest, listener: (frame: Uint8Array) => void): void {
+  const before = guest.onFrame;
+  guest.onFrame = (frame, origin) => {
+    before?.(frame, origin);
+    listener(frame);
+  };
+}

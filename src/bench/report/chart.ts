@@ -20,6 +20,8 @@ export interface Series {
   /** Which of the page's colours and markers it has: the same back-end looks alike in all charts. */
   style: number;
   points: ChartPoint[];
+  /** Without markers: for many points. */
+  bare?: boolean;
 }
 
 export interface Axis {
@@ -88,7 +90,7 @@ export function renderKey(style: number): string {
   return `<svg class="key s${style % STYLES}" viewBox="0 0 36 16" aria-hidden="true">${sample}</svg>`;
 }
 
-function drawSeries({ name, style, points }: Series, x: Scale, y: Scale): string {
+function drawSeries({ name, style, points, bare }: Series, x: Scale, y: Scale): string {
   const sorted = [...points].sort((a, b) => a.x - b.x);
   const at = sorted.map((point) => [x.place(point.x), y.place(point.y)] as const);
   const path = at
@@ -99,7 +101,7 @@ function drawSeries({ name, style, points }: Series, x: Scale, y: Scale): string
     const px = at[i]![0].toFixed(1);
     return [`<path class="bar" d="M${px} ${y.place(low).toFixed(1)}V${y.place(high).toFixed(1)}"/>`];
   });
-  const markers = sorted.map((point, i) => {
+  const markers = (bare ? [] : sorted).map((point, i) => {
     const text = `${name}: ${significant(point.y)}`;
     return `<g>${marker(style, ...at[i]!)}<title>${escapeHtml(text)}</title></g>`;
   });
@@ -168,7 +170,10 @@ function ordinal(names: readonly string[], from: number, to: number): Scale {
 function linear(values: readonly number[], from: number, to: number): Scale {
   const most = Math.max(...values, 0) || 1;
   const rough = most / 5;
-  const power = 10 ** Math.floor(Math.log10(rough));
+  // By multiplication: engines may differ in the last bit of a logarithm or a power.
+  let power = 1;
+  while (power > rough) power /= 10;
+  while (power * 10 <= rough) power *= 10;
   const step = power * ([1, 2, 5, 10].find((factor) => factor * power >= rough) ?? 10);
   const count = Math.ceil(most / step - 1e-9);
   const ticks = Array.from({ length: count + 1 }, (_, i) => ({ value: i * step, text: tickText(i * step) }));

@@ -4,15 +4,10 @@ import type { FrameSize } from "../../guest/traffic.js";
 import type { BenchResult, CacheClass, LatencyPoint, ThroughputPoint } from "../result.js";
 import { groupBy as groupsByKey } from "../statistics.js";
 import type { Axis, Chart, ChartPoint, Series } from "./chart.js";
+import type { Figure } from "./figure.js";
 import type { HistoryEntry, HistoryPoint } from "./history.js";
 import { lossShare } from "./table.js";
 import * as words from "./words.js";
-
-export interface Figure {
-  chart: Chart;
-  columns: string[];
-  rows: (string | number)[][];
-}
 
 export interface Section {
   title: string;

@@ -1,9 +1,9 @@
 // A benchmark's result as one HTML file that needs nothing else: charts as SVG, each with its figures as a table.
 
 import type { BenchResult } from "../result.js";
-import { renderChart, renderKey } from "./chart.js";
 import { escapeHtml } from "./escape.js";
-import { type Figure, type Section, sectionsOf } from "./figures.js";
+import { renderFigure } from "./figure.js";
+import { type Section, sectionsOf } from "./figures.js";
 import type { HistoryEntry } from "./history.js";
 import { STYLE } from "./style.js";
 import { hasWrongFrames } from "./table.js";
@@ -69,21 +69,6 @@ function renderSection({ title, text, figures }: Section, number: number): strin
     `<section>\n<h2>${escapeHtml(title)}</h2>`,
     `<p class="soft">${escapeHtml(text)}</p>`,
     `<div class="figures">\n${drawn.join("\n")}\n</div>\n</section>`,
-  ].join("\n");
-}
-
-function renderFigure({ chart, columns, rows }: Figure, id: string): string {
-  const keys = chart.series.map(({ name, style }) => `<li>${renderKey(style)}${escapeHtml(name)}</li>`).join("");
-  const head = columns.map((column) => `<th scope="col">${escapeHtml(column)}</th>`).join("");
-  const body = rows.map((row) => `<tr>${row.map((cell) => `<td>${escapeHtml(cell)}</td>`).join("")}</tr>`).join("");
-  return [
-    `<figure><figcaption>${escapeHtml(chart.title)}</figcaption>`,
-    `<ul class="keys">${keys}</ul>`,
-    renderChart(chart, id),
-    '<details><summary>Figures</summary><div class="scroll">',
-    `<table><thead><tr>${head}</tr></thead><tbody>${body}</tbody></table>`,
-    "</div></details>",
-    "</figure>",
   ].join("\n");
 }
 
