@@ -2,6 +2,18 @@
 
 import { Bridge } from "../core/bridge.js";
 import { type CoreExports, instantiateCore, type MapChunk } from "../core/module.js";
+import type { GuestDevice } from "./device.js";
+
+/** The calls of the core in which it may touch guests' memory. */
+export type CoreCall = "poll" | "arm" | "disarm";
+
+/** Who looks on (judge/judge.ts): told of rings that start, and around each call of the core. */
+export interface CoreObserver {
+  started(device: GuestDevice, index: number, nextAvail: number): void;
+  before(): void;
+  /** `result`: what the core has returned. */
+  after(call: CoreCall, result: number): void;
+}
 
 export interface CoreSwitchOptions {
   /** A build of the core, and a memory that no living switch uses: shared unless it is the browser's build. */
@@ -22,6 +34,7 @@ export class CoreSwitch {
   readonly windowsStart = 8 * 1024 * 1024;
   /** The clock of `poll`, in seconds: any second may be the first. */
   now = 1;
+  observer: CoreObserver | undefined;
 
   constructor({ module, memory, workers = 1, fdb, chunkWindows, mapChunk }: CoreSwitchOptions) {
     this.memory = memory;
@@ -38,7 +51,8 @@ export class CoreSwitch {
 
   /** One round of a worker. Returns frames moved. */
   poll(worker = 0): number {
-    return this.core.poll(this.bridge.core.at, this.bridge.workers[worker]!.at, this.now);
+    const { core, bridge, now } = this;
+    return this.observed("poll", () => core.poll(bridge.core.at, bridge.workers[worker]!.at, now));
   }
 
   /** Polls until nothing moves. */
@@ -49,11 +63,21 @@ export class CoreSwitch {
 
   /** Asks worker 0's drivers for kicks. True when one has work already. */
   arm(): boolean {
-    return this.core.arm(this.bridge.workers[0]!.at) === 1;
+    return this.observed("arm", () => this.core.arm(this.bridge.workers[0]!.at)) === 1;
   }
 
   disarm(): void {
-    this.core.disarm(this.bridge.workers[0]!.at);
+    this.observed("disarm", () => {
+      this.core.disarm(this.bridge.workers[0]!.at);
+      return 0;
+    });
+  }
+
+  private observed(call: CoreCall, run: () => number): number {
+    this.observer?.before();
+    const result = run();
+    this.observer?.after(call, result);
+    return result;
   }
 
   /** Port and queue number of each queue in a worker's call list after the last poll; they are marked as called. */

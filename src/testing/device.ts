@@ -104,6 +104,7 @@ export class GuestDevice {
     const ring = { size: this.size, ...places, nextAvail, packed: this.rings.packed };
     const worker = ((this.options.firstWorker ?? 0) + (index >> 1)) % this.sw.bridge.workers.length;
     await this.sw.bridge.startQueue(this.port, index, ring, { callFd, enabled, worker });
+    this.sw.observer?.started(this, index, nextAvail);
   }
 
   /** Resets a queue as a driver does: stop, empty ring, start. Chains that the device had are forgotten. */

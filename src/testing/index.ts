@@ -9,6 +9,7 @@ export { type DrawOptions, drawFaults, FAULT_KINDS, type Fault, type FaultKind }
 export * from "./frames/index.js";
 export type { LabGuest, LabGuestOptions, SendOptions } from "./guest.js";
 export type { ReceivedFrame, Trouble } from "./guest-driver.js";
+export { RingJudge, RingViolation } from "./judge/judge.js";
 export { createLab, type Lab, type LabOptions } from "./lab.js";
 export type { FlowCounts } from "./ledger.js";
 export { type Link, type LinkDirection, type LinkOptions, linkLabs } from "./links.js";

@@ -7,6 +7,7 @@ import { MILLISECOND, SECOND, VirtualClock } from "./clock.js";
 import { CoreSwitch } from "./core-switch.js";
 import { applyFault, type Fault } from "./faults.js";
 import { LabGuest, type LabGuestOptions, type SendOptions } from "./guest.js";
+import { RingJudge } from "./judge/judge.js";
 import { Ledger } from "./ledger.js";
 import { Random } from "./random.js";
 import { replayCommand, seedFromEnvironment } from "./replay.js";
@@ -31,6 +32,11 @@ export interface LabOptions {
   capture?: boolean;
   /** Whether guests keep the frames they have taken: without, a lab may run for ever. Default true. */
   keep?: boolean;
+  /**
+   * Judges every ring by the specification before and after each step of the switch; with true also every byte of the
+   * guests' memory, which takes a copy of it for each step. Default false.
+   */
+  judge?: boolean | "rings";
   /** That of another lab: labs that are linked live in one time. */
   clock?: VirtualClock;
   /** 0 to 255, in the addresses of its guests: labs that are linked have different ones. Default 0. */
@@ -60,6 +66,8 @@ export class Lab {
   readonly capture: Capture;
   /** Seconds that the switch's clock is off the lab's: faults move it. */
   clockOffset = 0;
+  /** Looks on when it was asked for: throws at the first rule of the rings that the switch breaks. */
+  readonly judge: RingJudge | undefined;
   private readonly kickDelay: number;
   private readonly callDelay: number;
   private flows = 0;
@@ -75,6 +83,7 @@ export class Lab {
     this.random = new Random(this.seed);
     this.clock = options.clock ?? new VirtualClock();
     this.capture = new Capture(options.capture ?? true);
+    this.judge = options.judge ? new RingJudge(sw, options.judge === true) : undefined;
     this.kickDelay = (options.kickMicros ?? 1) * 1000;
     this.callDelay = (options.callMicros ?? 1) * 1000;
     sw.bridge.workers[0]!.set("fragmentId", this.random.fork("fragments").next());

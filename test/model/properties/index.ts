@@ -1,0 +1,6 @@
+// All properties, in the order in which they find most.
+
+import type { Property } from "../property.js";
+import { bridgeProperty } from "./bridge.js";
+
+export const PROPERTIES: readonly Property[] = [bridgeProperty];
