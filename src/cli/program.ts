@@ -86,7 +86,7 @@ function createProgram(io: Io, perform: Perform): Command {
     .argument("[config.yaml]", "configuration file; SIGHUP reads it again")
     .option(
       "-p, --port <port>",
-      "NAME=listen:PATH or NAME=connect:PATH[,mode=0660,group=kvm,queues=4,mac=MAC,mtu=N,offloads=false,iommu=true]",
+      "NAME=listen:PATH or NAME=connect:PATH[,mode=0660,group=kvm,queues=4,mac=MAC,mtu=N,offloads=false,iommu=true,postcopy=true]",
       collect,
     )
     .option(

@@ -131,6 +131,7 @@ export function checkPort(
   // What there is without them: to write it changes nothing.
   if (parsed.data.offloads === false) port.offloads = false;
   if (parsed.data.iommu === true) port.iommu = true;
+  if (parsed.data.postcopy === true) port.postcopy = true;
   if (parsed.data.group !== undefined) {
     const gid = context.lookupGroup(parsed.data.group);
     if (gid === undefined) {

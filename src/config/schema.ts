@@ -31,6 +31,8 @@ export interface PortConfig {
   offloads?: boolean;
   /** The guest may have a virtual IOMMU before its card; absent: none is offered. */
   iommu?: boolean;
+  /** Postcopy migration to the port is offered: its front-end gets power over all of the switch's memory. */
+  postcopy?: boolean;
 }
 
 export interface FdbConfig {
@@ -157,6 +159,7 @@ export const PortSchema = z.strictObject({
   mtu: wholeNumber(MTU_MIN, MTU_MAX).optional(),
   offloads: trueOrFalse().optional(),
   iommu: trueOrFalse().optional(),
+  postcopy: trueOrFalse().optional(),
 });
 
 /** The keys that may stand in each section, for "did you mean". */

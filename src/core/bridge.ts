@@ -24,6 +24,9 @@ const QUEUE_BYTES = MISSES_OFFSET + layout.MISSES * 8;
 /** The generation of no region list: they count from 1 on. */
 const NO_GENERATION = 0xffffffff;
 const FLUSH_ALL = 0xffffffff;
+/** What a worker has for a poll, and how often it is looked at when it may take longer. */
+const GRACE_MS = 5000;
+const LATE_LOOK_MS = 1;
 
 export interface BridgeOptions {
   memory: WebAssembly.Memory;
@@ -51,6 +54,8 @@ export class Bridge {
   private readonly exports: CoreExports;
   private readonly fdbBytes: number;
   private queueCount = 0;
+  /** Ports with memory of which pages come late (postcopy migration): a worker may stand still in it, and for long. */
+  lateMemory = 0;
   /** Region lists ever published: each has its number (assembly/memory/regions.ts). */
   private regionLists = 0;
   private readonly listSizes = new Map<number, number>();
@@ -325,15 +330,21 @@ export class Bridge {
 
   /**
    * Waits until every worker has let go of what it held when this was called: it sleeps, or a new poll has begun.
-   * Throws when a worker does not come round within five seconds: it has died, and so has the switch.
+   * Throws when a worker does not come round within five seconds and waits for no page that comes late: it has died, and
+   * so has the switch.
    */
   async grace(): Promise<void> {
-    const deadline = Date.now() + 5000;
+    let deadline = Date.now() + GRACE_MS;
     const waiting = this.workers.map((worker) => ({ worker, epoch: worker.load("epoch") }));
     for (const { worker, epoch } of waiting) {
       while (worker.load("parked") === 0 && worker.load("epoch") === epoch) {
-        if (Date.now() > deadline) throw new Error(`worker ${worker.get("id")} does not answer any more`);
-        await new Promise(setImmediate);
+        if (this.lateMemory > 0) {
+          deadline = Date.now() + GRACE_MS;
+          await new Promise((resolve) => setTimeout(resolve, LATE_LOOK_MS));
+        } else {
+          if (Date.now() > deadline) throw new Error(`worker ${worker.get("id")} does not answer any more`);
+          await new Promise(setImmediate);
+        }
       }
     }
   }

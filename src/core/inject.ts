@@ -18,7 +18,7 @@ const LIMIT_MS = 1000;
 
 /**
  * Sends one frame from `port`, by way of `worker`, and waits until it has been forwarded. One call for a port at a time.
- * @throws Error when the worker does not take it within a second
+ * @throws Error when the worker does not take it within a second, and no page comes late that it may wait for
  */
 export async function injectFrame(bridge: Bridge, port: BridgePort, frame: Uint8Array, worker: number): Promise<void> {
   const length = port.headerBytes + frame.length;
@@ -36,8 +36,9 @@ export async function injectFrame(bridge: Bridge, port: BridgePort, frame: Uint8
   try {
     const ring = { size: 1, desc: at + DESC, avail: at + AVAIL, used: at + USED, nextAvail: 0 };
     await bridge.startQueue(port, INJECT_QUEUE, ring, { callFd: -1, enabled: true, worker });
-    const deadline = Date.now() + LIMIT_MS;
+    let deadline = Date.now() + LIMIT_MS;
     while (data.getUint16(at + USED + 2, true) === 0) {
+      if (bridge.lateMemory > 0) deadline = Date.now() + LIMIT_MS;
       if (Date.now() > deadline) throw new Error("the worker did not take the switch's own frame");
       await new Promise(setImmediate);
     }

@@ -73,6 +73,8 @@ export class Connection {
   /** Ends the connection: rings stopped, memory unmapped, descriptors closed. */
   async close(reason = "the switch closed the port"): Promise<void> {
     this.reason ??= reason;
+    // A message in hand may wait for pages, which nobody will bring.
+    this.port.abandonPages();
     if (!this.closing) {
       this.closing = true;
       clearTimeout(this.memoryTimer);
@@ -155,6 +157,8 @@ export class Connection {
     this.askedForPairs ||= message.request === MESSAGES.GET_QUEUE_NUM.number;
     let turn = step(this.state, message);
     while (!turn.done) {
+      // What may wait for the front-end must notice when it goes.
+      if (this.port.waitsForPages) this.watch.update({ hangup: () => void this.close("the front-end has gone") });
       const outcomes = await this.port.run(turn.effects);
       transcript?.effects(turn.effects, outcomes);
       turn = settle(turn, outcomes);

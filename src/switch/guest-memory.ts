@@ -61,15 +61,22 @@ export class GuestMemory {
   }
 
   /**
-   * Maps one region. The descriptor is this function's: it is closed here, or with a region that is not mapped whole.
-   * Throws an Error whose message says what is wrong with the region and what the operator can do.
+   * Maps one region, or whole or not at all. The descriptor is this function's: it is closed here, or with a region that
+   * is not mapped whole. Throws an Error whose message says what is wrong with the region and what the operator can do.
    */
-  map(region: MemoryRegion, fd: Fd): Mapping {
+  map(region: MemoryRegion, fd: Fd, how?: "whole"): Mapping {
     const name = `memory region 0x${region.guestAddress.toString(16)} of ${mebibytes(region.size)}`;
     let mapping: Mapping | undefined;
     try {
       const file = checkedFile(name, region, fd);
-      mapping = this.mapWhole(name, region, fd, file, [this.bridge.windows]) ?? this.addChunked(name, region, fd, file);
+      mapping = this.mapWhole(name, region, fd, file, [this.bridge.windows]) ?? undefined;
+      if (mapping === undefined && how === "whole") {
+        throw new Error(
+          `${name} does not fit: ${this.roomLeft()}, and memory whose pages come late can not be mapped in chunks: ` +
+            "migrate without postcopy, or to a switch with less guest memory",
+        );
+      }
+      mapping ??= this.addChunked(name, region, fd, file);
       return mapping;
     } finally {
       if (mapping?.chunked === undefined) closeFd(fd);

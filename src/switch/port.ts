@@ -19,6 +19,7 @@ import type { RingPlace } from "./ring-windows.js";
 import { createInflight, PortInflight } from "./inflight.js";
 import { PortIotlb } from "./port-iotlb.js";
 import { PortMigration } from "./port-migration.js";
+import { PortPostcopy } from "./port-postcopy.js";
 import type { Logger } from "pino";
 import { rarpFrame } from "./rarp.js";
 import type { WorkerPool } from "./worker-pool.js";
@@ -51,6 +52,7 @@ export class Port {
   readonly iotlb: PortIotlb;
   private readonly migration: PortMigration;
   private readonly inflight: PortInflight;
+  private readonly postcopy: PortPostcopy;
   private readonly running = new Map<number, RunningQueue>();
   private readonly reportedBroken = new Set<number>();
 
@@ -67,11 +69,22 @@ export class Port {
     this.inflight = new PortInflight(bridge.views, this.bridgePort, memory);
     this.iotlb = new PortIotlb(bridge, this.bridgePort, this.mappings, reactor, (text) => this.fail(text));
     this.migration = new PortMigration(bridge, this.bridgePort, memory);
+    this.postcopy = new PortPostcopy(bridge);
   }
 
   /** True while at least one ring runs. */
   get isRunning(): boolean {
     return this.running.size > 0;
+  }
+
+  /** Whether what the front-end asks may have to wait for pages that the front-end brings. */
+  get waitsForPages(): boolean {
+    return this.postcopy.isUnderWay;
+  }
+
+  /** The front-end brings no more pages: whatever waits for one goes on without it, before the session is closed. */
+  abandonPages(): void {
+    this.postcopy.abandon();
   }
 
   /** Frees the port. Its session must be closed. */
@@ -151,12 +164,14 @@ export class Port {
         this.publishMtu();
         return {};
       case "setMemory":
-        await this.setMemory(effect.regions, effect.fds);
-        return {};
-      case "addRegion":
-        this.mappings.push(this.memory.map(effect.region, effect.fd));
+        return this.setMemory(effect.regions, effect.fds, effect.pages);
+      case "addRegion": {
+        const addresses = [await this.mapRegion(effect.region, effect.fd, effect.pages)].filter(
+          (at) => at !== undefined,
+        );
         await this.bridge.setRegions(this.bridgePort, this.mappings);
-        return {};
+        return { addresses };
+      }
       case "removeRegion":
         await this.removeRegion(effect.region);
         return {};
@@ -212,6 +227,14 @@ export class Port {
       case "setBackendSocket":
         this.iotlb.setSocket(effect.fd, effect.needReply);
         return {};
+      case "openUserfault":
+        return { fd: this.postcopy.open() };
+      case "endPostcopy":
+        this.postcopy.end();
+        return {};
+      case "abandonPostcopy":
+        this.postcopy.abandon();
+        return {};
       case "close":
         for (const fd of effect.fds) closeFd(fd);
         return {};
@@ -228,19 +251,43 @@ export class Port {
     this.bridge.setMtu(this.bridgePort, agreed ? this.mtu : undefined);
   }
 
-  private async setMemory(regions: MemoryRegion[], fds: Fd[]): Promise<void> {
+  private async setMemory(regions: MemoryRegion[], fds: Fd[], pages?: "late"): Promise<EffectOutcome> {
     const old = this.mappings.splice(0);
     await this.bridge.setRegions(this.bridgePort, []);
-    for (const mapping of old) await this.memory.unmap(mapping);
+    for (const mapping of old) await this.unmap(mapping);
     const left = [...fds];
+    const addresses: bigint[] = [];
     try {
-      for (const region of regions) this.mappings.push(this.memory.map(region, left.shift()!));
+      for (const region of regions) {
+        const address = await this.mapRegion(region, left.shift()!, pages);
+        if (address !== undefined) addresses.push(address);
+      }
     } catch (error) {
       for (const fd of left) closeFd(fd);
-      for (const mapping of this.mappings.splice(0)) await this.memory.unmap(mapping);
+      for (const mapping of this.mappings.splice(0)) await this.unmap(mapping);
       throw error;
     }
     await this.bridge.setRegions(this.bridgePort, this.mappings);
+    return { addresses };
+  }
+
+  /** Returns where the region is mapped when its pages come late. */
+  private async mapRegion(region: MemoryRegion, fd: Fd, pages?: "late"): Promise<bigint | undefined> {
+    const mapping = this.memory.map(region, fd, pages === "late" ? "whole" : undefined);
+    this.mappings.push(mapping);
+    if (pages !== "late") return undefined;
+    try {
+      return this.postcopy.add(mapping);
+    } catch (error) {
+      await this.memory.unmap(this.mappings.pop()!);
+      throw error;
+    }
+  }
+
+  /** The mapping is on no list any more, and nobody is in it. */
+  private async unmap(mapping: Mapping): Promise<void> {
+    this.postcopy.remove(mapping);
+    await this.memory.unmap(mapping);
   }
 
   private async removeRegion(region: MemoryRegion): Promise<void> {
@@ -253,7 +300,7 @@ export class Port {
     if (index < 0) throw new Error(`region 0x${region.guestAddress.toString(16)} is not mapped`);
     const [mapping] = this.mappings.splice(index, 1);
     await this.bridge.setRegions(this.bridgePort, this.mappings);
-    await this.memory.unmap(mapping!);
+    await this.unmap(mapping!);
   }
 
   private async startQueue(index: number, setup: RingSetup, fds: RingFds, enabled: boolean): Promise<void> {
@@ -261,6 +308,9 @@ export class Port {
     for (const [name, fd] of Object.entries({ kick, call, err }))
       mustBeEventFd(fd, `the ${name} descriptor of queue ${index}`);
     const { ring, places } = this.placeRing(index, setup);
+    // From here on this thread reads and writes the ring's parts.
+    const parts = ringParts(setup.size, setup.packed);
+    await this.postcopy.wait(parts.map(({ key, bytes }) => ({ offset: ring[key], bytes })));
     const isTransmitq = index % 2 === 1;
     let worker: number | undefined;
     try {

@@ -11,6 +11,7 @@ import { loadModule } from "../core/wasm-files.js";
 import { packageVersion } from "../version.js";
 import { drain } from "../sys/eventfd.js";
 import { Reactor, type Watch } from "../sys/reactor.js";
+import { userfaultFault } from "../sys/userfault.js";
 import { type Endpoint, openEndpoint } from "./endpoint.js";
 import { GuestMemory } from "./guest-memory.js";
 import { memoryPlan } from "./memory-plan.js";
@@ -178,13 +179,22 @@ export class Switch implements Omit<SwitchControl, "reload"> {
     try {
       const { queues: queuePairs, mtu, offloads, iommu } = config;
       const mac = config.mac === undefined ? undefined : parseMac(config.mac);
-      const device = { queuePairs, mac, mtu, offloads, iommu };
+      const postcopy = config.postcopy === true && this.canPostcopy(config.name);
+      const device = { queuePairs, mac, mtu, offloads, iommu, postcopy };
       const endpoint = openEndpoint(port, this.reactor, device, this.recording);
       this.ports.set(config.name, { port, endpoint });
     } catch (error) {
       await port.remove();
       throw error;
     }
+  }
+
+  private canPostcopy(name: string): boolean {
+    const fault = userfaultFault();
+    if (fault !== undefined) {
+      this.log.warn(`port ${name}: postcopy migration is not offered: ${fault}: ringbridge doctor says what to do`);
+    }
+    return fault === undefined;
   }
 
   private async closePort(name: string): Promise<void> {
@@ -221,6 +231,8 @@ export class Switch implements Omit<SwitchControl, "reload"> {
   /** A fault of ours: nothing that the switch says can be trusted any more. */
   private die(error: Error): void {
     this.log.fatal({ err: error }, "the switch cannot go on");
+    // A thread that stands still in a guest's memory would keep the process from ending.
+    for (const { port } of [...this.ports.values(), ...this.closing]) port.abandonPages();
     process.exit(1);
   }
 }

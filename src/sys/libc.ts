@@ -26,6 +26,10 @@ export interface Libc {
   sendmsg(fd: number, message: Pointer, flags: number): number;
   fchmod(fd: number, mode: number): number;
   fcntl(fd: number, command: number, argument: number): number;
+  ioctl(fd: number, request: number, argument: Pointer): number;
+  open(path: string, flags: number): number;
+  /** A call that the C library has no function for, with one argument. */
+  syscall(number: number, argument: number): number;
   close(fd: number): number;
   read(fd: number, buffer: Pointer, length: number): number;
   write(fd: number, buffer: Pointer, length: number): number;
@@ -48,7 +52,7 @@ export interface Libc {
   getgrnam(name: string): bigint | null;
 }
 
-// fcntl is variadic in C; with one integer argument the calls are the same on both architectures.
+// fcntl, ioctl, open and syscall are variadic in C; with such arguments the calls are the same on both architectures.
 const DECLARATIONS: Record<keyof Libc, string> = {
   socket: "int socket(int, int, int)",
   socketpair: "int socketpair(int, int, int, void *)",
@@ -61,6 +65,9 @@ const DECLARATIONS: Record<keyof Libc, string> = {
   sendmsg: "intptr_t sendmsg(int, const void *, int)",
   fchmod: "int fchmod(int, uint32_t)",
   fcntl: "int fcntl(int, int, intptr_t)",
+  ioctl: "int ioctl(int, unsigned long, void *)",
+  open: "int open(const char *, int)",
+  syscall: "intptr_t syscall(intptr_t, intptr_t)",
   close: "int close(int)",
   read: "intptr_t read(int, void *, size_t)",
   write: "intptr_t write(int, const void *, size_t)",

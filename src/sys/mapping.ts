@@ -16,6 +16,7 @@ const MAP_FIXED = 0x10;
 const MAP_ANONYMOUS = 0x20;
 const MAP_NORESERVE = 0x4000;
 const MADV_DONTFORK = 10;
+const MADV_NOHUGEPAGE = 15;
 const SC_PAGESIZE = 30;
 const STATFS_BYTES = 120;
 const STATFS_TYPE = 0;
@@ -92,6 +93,16 @@ export function unmap(base: bigint, offset: number, length: number, options: Map
   // V8 sets this on the memory it allocates. Only pages with equal flags become one mapping again, and the number of
   // mappings of a process is limited.
   check(libc().madvise(base + BigInt(offset), length, MADV_DONTFORK), "madvise(MADV_DONTFORK)");
+}
+
+/**
+ * Have the kernel map no huge page over several small ones there, now or later.
+ * @throws SystemError
+ */
+export function keepSmallPages(base: bigint, offset: number, length: number): void {
+  const result = libc().madvise(base + BigInt(offset), length, MADV_NOHUGEPAGE);
+  // EINVAL: a kernel that was built without transparent huge pages.
+  if (result < 0 && lastErrno() !== errnoOf("EINVAL")) throw new SystemError("madvise(MADV_NOHUGEPAGE)", lastErrno());
 }
 
 function checkRange(base: bigint, offset: number, length: number, pageBytes: number): void {

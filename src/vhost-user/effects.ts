@@ -61,6 +61,14 @@ export interface RingFds {
   err: Fd | null;
 }
 
+/**
+ * late: a postcopy migration brings the pages when somebody waits for them. The regions are mapped whole, and the
+ * outcome is where; nothing may be read there before the front-end knows.
+ */
+export interface Pages {
+  pages?: "late";
+}
+
 export type Effect =
   /**
    * Negotiated virtio features: the switch derives header size, mergeable buffers, event idx. No ring runs. `translated`:
@@ -70,8 +78,8 @@ export type Effect =
   /** The MTU that the front-end gives the device, in bytes; null: none. It holds until the session ends. */
   | { kind: "setMtu"; mtu: number | null }
   /** Replace the whole memory map. Every ring has been stopped by effects before this one. */
-  | { kind: "setMemory"; regions: MemoryRegion[]; fds: Fd[] }
-  | { kind: "addRegion"; region: MemoryRegion; fd: Fd }
+  | ({ kind: "setMemory"; regions: MemoryRegion[]; fds: Fd[] } & Pages)
+  | ({ kind: "addRegion"; region: MemoryRegion; fd: Fd } & Pages)
   /** Rings that lie in the region have been stopped before. */
   | { kind: "removeRegion"; region: MemoryRegion }
   /** Run a ring. The descriptors stay owned by the session: it closes them only after stopQueue or the effect that swaps them. */
@@ -111,6 +119,12 @@ export type Effect =
   | { kind: "askTranslation"; iova: bigint; permission: number }
   /** Send requests of our own through this socket, or none any more. The descriptor stays the session's. */
   | { kind: "setBackendSocket"; fd: Fd | null; needReply: boolean }
+  /** Prepare for pages that come late; the outcome is the descriptor by which the front-end hears of who waits for one. */
+  | { kind: "openUserfault" }
+  /** All pages have come. */
+  | { kind: "endPostcopy" }
+  /** The front-end is going, whether all pages have come or not: whoever waits for one must go on without it. */
+  | { kind: "abandonPostcopy" }
   /** Close descriptors that nothing uses any more. */
   | { kind: "close"; fds: Fd[] }
   /** Something an operator should read, once. */
@@ -122,4 +136,6 @@ export interface EffectOutcome {
   nextAvail?: number;
   /** Made by the effect: it goes to the front-end. */
   fd?: Fd;
+  /** Where regions whose pages come late are mapped in this process, in their order. */
+  addresses?: bigint[];
 }

@@ -11,6 +11,7 @@ export const PROTOCOL_F_RARP = 2;
 export const PROTOCOL_F_REPLY_ACK = 3;
 export const PROTOCOL_F_MTU = 4;
 export const PROTOCOL_F_BACKEND_REQ = 5;
+export const PROTOCOL_F_PAGEFAULT = 8;
 export const PROTOCOL_F_CONFIG = 9;
 export const PROTOCOL_F_BACKEND_SEND_FD = 10;
 export const PROTOCOL_F_INFLIGHT_SHMFD = 12;
@@ -181,19 +182,25 @@ export interface DeviceConfig {
   mtu?: number | undefined;
   /** IOMMU_FEATURES and IOMMU_PROTOCOL_FEATURES are offered; default false. */
   iommu?: boolean | undefined;
+  /** Postcopy migration to the port is offered; default false. */
+  postcopy?: boolean | undefined;
 }
 
 /**
  * What to offer for a device of which this is known. The configuration space itself (CONFIG) is offered only when it
  * has something to say: QEMU keeps that of a net device itself, and warns when a back-end offers one.
  */
-export function offerFor({ offloads, mac, mtu, iommu }: DeviceConfig): { features: bigint; protocolFeatures: bigint } {
+export function offerFor({ offloads, mac, mtu, iommu, postcopy }: DeviceConfig): {
+  features: bigint;
+  protocolFeatures: bigint;
+} {
   let features = offloads === false ? DEFAULT_FEATURES & ~OFFLOAD_FEATURES : DEFAULT_FEATURES;
   let protocolFeatures = DEFAULT_PROTOCOL_FEATURES;
   if (iommu === true) {
     features |= IOMMU_FEATURES;
     protocolFeatures |= IOMMU_PROTOCOL_FEATURES;
   }
+  if (postcopy === true) protocolFeatures |= bits(PROTOCOL_F_PAGEFAULT);
   if (mac === undefined && mtu === undefined) return { features, protocolFeatures };
   if (mac !== undefined) features |= bits(virtio.VIRTIO_NET_F_MAC);
   // A driver that may read the MTU believes it: without one there is none to be read.

@@ -7,6 +7,7 @@ import { MEMORY_HANDLERS } from "./handlers/memory.js";
 import { MIGRATION_HANDLERS } from "./handlers/migration.js";
 import { NET_HANDLERS } from "./handlers/net.js";
 import { NEGOTIATION_HANDLERS } from "./handlers/negotiation.js";
+import { POSTCOPY_HANDLERS } from "./handlers/postcopy.js";
 import { RING_HANDLERS } from "./handlers/rings.js";
 import type { Handlers } from "./plan.js";
 
@@ -16,6 +17,7 @@ export const HANDLERS: Handlers = {
   ...MEMORY_HANDLERS,
   ...RING_HANDLERS,
   ...MIGRATION_HANDLERS,
+  ...POSTCOPY_HANDLERS,
   ...NET_HANDLERS,
   ...INFLIGHT_HANDLERS,
   ...IOTLB_HANDLERS,

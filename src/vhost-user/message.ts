@@ -51,8 +51,11 @@ export type PayloadKind =
 /** Descriptors in SCM_RIGHTS. vringFd: one, or none when the NOFD bit is set. optional: tolerated and closed. */
 export type FdsExpected = "none" | "one" | "optional" | "perRegion" | "vringFd";
 
-/** ack: a u64, 0 = done, only when REPLY_ACK was negotiated and NEED_REPLY is set. other: a reply never made here. */
-export type ReplyKind = "ack" | "u64" | "vringState" | "config" | "inflight" | "other";
+/**
+ * ack: a u64, 0 = done, only when REPLY_ACK was negotiated and NEED_REPLY is set. none: no bytes, but a descriptor. other:
+ * a reply never made here. In a postcopy migration SET_MEM_TABLE and ADD_MEM_REG have another (handlers/postcopy.ts).
+ */
+export type ReplyKind = "ack" | "u64" | "none" | "vringState" | "config" | "inflight" | "other";
 
 export interface MessageSpec {
   number: number;
@@ -102,9 +105,9 @@ const ROWS = {
   SET_CONFIG: [25, "config", "none", "ack"],
   CREATE_CRYPTO_SESSION: [26, "opaque", "none", "other", "unsupported"],
   CLOSE_CRYPTO_SESSION: [27, "opaque", "none", "ack", "unsupported"],
-  POSTCOPY_ADVISE: [28, "opaque", "none", "other", "unsupported"],
-  POSTCOPY_LISTEN: [29, "opaque", "none", "ack", "unsupported"],
-  POSTCOPY_END: [30, "opaque", "none", "u64", "unsupported"],
+  POSTCOPY_ADVISE: [28, "none", "none", "none"],
+  POSTCOPY_LISTEN: [29, "none", "none", "ack"],
+  POSTCOPY_END: [30, "none", "none", "u64"],
   GET_INFLIGHT_FD: [31, "inflight", "none", "inflight"],
   SET_INFLIGHT_FD: [32, "inflight", "one", "ack"],
   GPU_SET_SOCKET: [33, "opaque", "one", "ack", "unsupported"],
@@ -128,16 +131,11 @@ export type MessageName = keyof typeof ROWS;
 export type MessagePayload<N extends MessageName> = PayloadOf<Extract<Payload["kind"], (typeof ROWS)[N][1]>>;
 
 const NO_NET_DEVICE = "it has no meaning for a network device";
-/** CONFIGURE_MEM_SLOTS, which is offered, rules it out. */
-const NO_POSTCOPY = "VHOST_USER_PROTOCOL_F_PAGEFAULT is not offered, migrate without postcopy";
 const BECAUSE: Partial<Record<MessageName, string>> = {
   SET_VRING_ENDIAN: "VHOST_USER_PROTOCOL_F_CROSS_ENDIAN is not offered, rings are little endian",
   CREATE_CRYPTO_SESSION: NO_NET_DEVICE,
   CLOSE_CRYPTO_SESSION: NO_NET_DEVICE,
   GPU_SET_SOCKET: NO_NET_DEVICE,
-  POSTCOPY_ADVISE: NO_POSTCOPY,
-  POSTCOPY_LISTEN: NO_POSTCOPY,
-  POSTCOPY_END: NO_POSTCOPY,
   VRING_KICK: "VHOST_USER_PROTOCOL_F_INBAND_NOTIFICATIONS is not offered, kicks come through an eventfd",
   GET_SHARED_OBJECT: NO_NET_DEVICE,
   GET_SHMEM_CONFIG: NO_NET_DEVICE,
@@ -190,7 +188,8 @@ export type Payload =
   /** `reserved` holds the bits that have no meaning: nonzero is for the session to refuse (M4). */
   | { kind: "vringFd"; index: number; noFd: boolean; reserved: bigint }
   | { kind: "memTable"; regions: MemoryRegion[] }
-  | { kind: "memRegion"; region: MemoryRegion }
+  /** `region` null: eight bytes, all zero, by which a postcopy migration's front-end says that pages will be brought. */
+  | { kind: "memRegion"; region: MemoryRegion | null }
   | { kind: "config"; offset: number; flags: number; data: Uint8Array }
   /** The dirty log in the file that comes with it, in bytes. */
   | { kind: "log"; mmapSize: bigint; mmapOffset: bigint }
@@ -237,6 +236,7 @@ export function decodePayload(kind: Exclude<PayloadKind, "opaque">, bytes: Uint8
   const want = FIXED_SIZE[kind];
   if (want !== undefined && bytes.length !== want) {
     if (kind === "log" && bytes.length === 8) return logWithoutFile();
+    if (kind === "memRegion" && bytes.length === 8 && bytes.every((byte) => byte === 0)) return { kind, region: null };
     return wrongSize(bytes.length, `${want}`);
   }
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -368,7 +368,7 @@ export function encodePayload(payload: Payload): Uint8Array {
       view.setBigUint64(0, BigInt(payload.index) | (payload.noFd ? VRING_FD_NOFD : 0n) | payload.reserved, true);
       break;
     case "memRegion":
-      encodeRegion(view, 8, payload.region);
+      if (payload.region !== null) encodeRegion(view, 8, payload.region);
       break;
     case "memTable":
       view.setUint32(0, payload.regions.length, true);
@@ -409,6 +409,7 @@ export function encodePayload(payload: Payload): Uint8Array {
 
 function encodedSize(payload: Payload): number {
   if (payload.kind === "memTable") return MEM_TABLE_HEADER_SIZE + payload.regions.length * REGION_SIZE;
+  if (payload.kind === "memRegion" && payload.region === null) return 8;
   if (payload.kind === "inflight") return payload.padded ? INFLIGHT_SIZE_PADDED : INFLIGHT_SIZE;
   if (payload.kind === "config") return CONFIG_HEADER_SIZE + payload.data.length;
   return FIXED_SIZE[payload.kind]!;

@@ -20,8 +20,8 @@ export interface Plan {
   start?: readonly number[];
   /** The request is about these rings alone: one that does not fit into guest memory is the request's failure. */
   strict?: boolean;
-  /** The request's own reply; `fds` were made by its effects and go with it. */
-  reply?: (state: SessionState, fds: readonly Fd[]) => Payload;
+  /** The request's own reply; `fds` were made by its effects and go with it, `addresses` are what they had to tell. */
+  reply?: (state: SessionState, fds: readonly Fd[], addresses: readonly bigint[]) => Payload;
 }
 
 /** Why a request is refused: the end of a sentence for the operator. */

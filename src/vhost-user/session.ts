@@ -84,6 +84,7 @@ export function createSession(options: SessionOptions = {}): SessionState {
     enabledByDefault: false,
     log: "none",
     transfer: "none",
+    postcopy: "none",
     inflight: false,
     iotlb: EMPTY_IOTLB,
     backendSocket: null,
@@ -98,7 +99,14 @@ export function createSession(options: SessionOptions = {}): SessionState {
  * handed over in an effect, or closed by an effect of this turn.
  */
 export function step(state: SessionState, message: WireMessage): Turn {
-  const context: Context = { before: state, message, label: requestLabel(message.request), gone: [], made: [] };
+  const context: Context = {
+    before: state,
+    message,
+    label: requestLabel(message.request),
+    gone: [],
+    made: [],
+    addresses: [],
+  };
   const spec = messageByNumber(message.request);
   if (spec === undefined || spec.payload === "opaque" || !spec.supported) {
     const because = spec?.because === undefined ? "" : `: ${spec.because}`;
@@ -130,7 +138,9 @@ export function settle(turn: Pending, outcomes: readonly EffectOutcome[]): Turn 
 
 /** The connection has ended: what the switch must do, in order, to be rid of it. */
 export function closeSession(state: SessionState): Effect[] {
-  const effects: Effect[] = ringsWhere(state, (ring) => ring.running).map((index) => ({ kind: "stopQueue", index }));
+  // First: a ring stops when nobody waits in it.
+  const effects: Effect[] = state.postcopy === "none" ? [] : [{ kind: "abandonPostcopy" }];
+  for (const index of ringsWhere(state, (ring) => ring.running)) effects.push({ kind: "stopQueue", index });
   if (state.transfer === "running") effects.push({ kind: "abortTransfer" });
   if (state.backendSocket !== null) effects.push({ kind: "setBackendSocket", fd: null, needReply: false });
   if (usesIotlb(state)) effects.push({ kind: "setTranslations", entries: [] });
@@ -151,6 +161,8 @@ interface Context {
   readonly gone: readonly Fd[];
   /** Descriptors that an effect has made for the reply. */
   readonly made: readonly Fd[];
+  /** Where an effect has mapped regions. */
+  readonly addresses: readonly bigint[];
 }
 
 interface Result {
@@ -172,6 +184,7 @@ function planFor(state: SessionState, spec: MessageSpec, payload: Payload | BadP
 
 /** Too few descriptors, or descriptors that contradict the payload. Surplus ones are closed and do no harm (M2). */
 function fdsProblem(spec: MessageSpec, payload: Payload, count: number): string | undefined {
+  if (payload.kind === "memRegion" && payload.region === null) return undefined;
   if (spec.fds === "one" && count === 0) return "no descriptor came with it";
   if (payload.kind === "memTable" && payload.regions.length !== count) {
     return `${count} descriptors came for ${payload.regions.length} memory regions`;
@@ -214,7 +227,8 @@ function change(state: SessionState, context: Context, plan: Plan): Turn {
     const take = error === undefined ? plan.commit : plan.failed;
     const gone = effects.flatMap(handedOver);
     const made = outcomes.flatMap(({ fd }) => (fd === undefined ? [] : [fd]));
-    return startRings(take?.(state) ?? state, { ...context, gone, made }, plan, error);
+    const addresses = outcomes.flatMap((outcome) => outcome.addresses ?? []);
+    return startRings(take?.(state) ?? state, { ...context, gone, made, addresses }, plan, error);
   });
 }
 
@@ -280,8 +294,8 @@ function finish(state: SessionState, context: Context, result: Result): Turn {
 }
 
 /** A request with a reply of its own gets that and never an acknowledgement too. */
-function replyTo({ message, made }: Context, state: SessionState, result: Result): Uint8Array | null {
-  if (result.reply !== undefined) return encodeReply(message.request, result.reply(state, made));
+function replyTo({ message, made, addresses }: Context, state: SessionState, result: Result): Uint8Array | null {
+  if (result.reply !== undefined) return encodeReply(message.request, result.reply(state, made, addresses));
   const wanted = (message.flags & FLAG_NEED_REPLY) !== 0 && hasBit(state.protocolFeatures, PROTOCOL_F_REPLY_ACK);
   if (!wanted) return null;
   return encodeReply(message.request, { kind: "u64", value: result.error === undefined ? 0n : 1n });

@@ -57,6 +57,7 @@ export interface SessionState {
   readonly log: "none" | "mapped" | "refused";
   /** running: SET_DEVICE_STATE_FD came and CHECK_DEVICE_STATE has not. failed: what the last of them found. */
   readonly transfer: "none" | "running" | "failed";
+  readonly postcopy: Postcopy;
   /** SET_INFLIGHT_FD gave an area that could be used. */
   readonly inflight: boolean;
   /** What is known of I/O virtual addresses. */
@@ -69,6 +70,13 @@ export interface SessionState {
   /** What has been written to the operator's log. */
   readonly logged: readonly string[];
 }
+
+/**
+ * A postcopy migration to this port. advised: POSTCOPY_ADVISE came. listening: POSTCOPY_LISTEN came, and the pages of
+ * memory that is given from now on come late. unconfirmed: there is such memory, and the front-end has yet to say that
+ * it will bring pages. confirmed: it has. none again with POSTCOPY_END.
+ */
+export type Postcopy = "none" | "advised" | "listening" | "unconfirmed" | "confirmed";
 
 /** The ring at an index below VRINGS_MAX, as it is before anything was said about it if need be. */
 export function ringAt(state: SessionState, index: number): Readonly<Ring> {
@@ -127,6 +135,7 @@ export function readiness(state: SessionState, index: number): Readiness {
   if (size === 0) return { kind: "waiting", reason: "no SET_VRING_NUM has come" };
   if (addresses === null) return { kind: "waiting", reason: "no SET_VRING_ADDR has come" };
   if (state.regions.length === 0) return { kind: "waiting", reason: "there is no guest memory" };
+  if (state.postcopy === "unconfirmed") return { kind: "waiting", reason: "nobody brings pages of guest memory yet" };
   const packed = isPacked(state);
   const problem = sizeProblem(size, packed) ?? baseProblem(base, size, packed);
   if (problem !== undefined) return { kind: "bad", reason: problem };

@@ -4,11 +4,10 @@
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { HandGuest } from "../switch/support/hand-guest.js";
 import { type Guest, startGuest } from "./lib/guest.js";
+import { Cable, lost, progressOf } from "./lib/moving.js";
 import { anyQemu, describeNeeding } from "./lib/needs.js";
 import { progress, scratch, waitFor } from "./lib/process.js";
-import type { Qmp } from "./lib/qmp.js";
 import { type RunningSwitch, socketPort, startSwitch } from "./lib/switch.js";
 import { ping } from "./lib/traffic.js";
 
@@ -18,48 +17,6 @@ const SILENCE_MAX_S = 1;
 const STREAM_PORT = 5002;
 /** Little enough that memory is sent in several rounds, while the stream writes to it. */
 const BYTES_PER_SECOND = 16 << 20;
-
-/** Passes frames between two switches, as a bridge with two NICs does. */
-class Cable {
-  private readonly ends = [new HandGuest({ size: 256 }), new HandGuest({ size: 256 })] as const;
-  private timer: NodeJS.Timeout | undefined;
-
-  async plug(paths: readonly [string, string]): Promise<void> {
-    for (const [i, end] of this.ends.entries()) await end.start(paths[i]!);
-    const [a, b] = this.ends;
-    this.timer = setInterval(() => {
-      for (const frame of a.receive()) b.send(frame);
-      for (const frame of b.receive()) a.send(frame);
-    }, 1);
-  }
-
-  unplug(): void {
-    clearInterval(this.timer);
-    for (const end of this.ends) end.close();
-  }
-}
-
-/** The longest row of lost pings in what ping printed, and how many there were in all. */
-function lost(output: string, count: number): { all: number; row: number } {
-  const answered = new Set([...output.matchAll(/seq=(\d+) /g)].map(([, seq]) => Number(seq)));
-  let row = 0;
-  let longest = 0;
-  for (let seq = 0; seq < count; seq++) {
-    row = answered.has(seq) ? 0 : row + 1;
-    longest = Math.max(longest, row);
-  }
-  return { all: count - answered.size, row: longest };
-}
-
-interface MigrationInfo {
-  status?: string;
-  downtime?: number;
-  ram?: { "dirty-sync-count": number; remaining: number; total: number };
-}
-
-async function progressOf(monitor: Qmp): Promise<MigrationInfo> {
-  return (await monitor.execute("query-migrate")) as MigrationInfo;
-}
 
 describeNeeding(["switch", "qemu"], "live migration", () => {
   const here = ["peer", "source", "target", "cable1"].map((name) => socketPort(name));

@@ -41,6 +41,11 @@ export interface Answer {
   logs: string[];
 }
 
+/** Where this switch maps the region at a guest address. */
+export function mappedAt(guestAddress: bigint): bigint {
+  return 0x5500_0000_0000n + guestAddress;
+}
+
 export const REPLY_ACK_ON = 1n << 3n;
 const LOG_ALL = 1n << 26n;
 
@@ -57,6 +62,10 @@ export class FakeSwitch {
   backendSocket: Fd | null = null;
   /** Addresses of which the translation was asked for, with the access. */
   readonly asked: [bigint, number][] = [];
+  /** There is a userfaultfd. */
+  userfault = false;
+  /** Guest addresses of regions whose pages come late. */
+  readonly late = new Set<bigint>();
   /** Queues of which the inflight area was told to forget. */
   readonly cleared: number[] = [];
   /** Effect kinds that fail, with the reason. */
@@ -171,6 +180,12 @@ export class FakeSwitch {
     equal(this.regions.map(key), this.state.regions.map(key), "memory regions");
   }
 
+  #comeLate(regions: readonly MemoryRegion[]): EffectOutcome {
+    must(this.userfault, "pages that come late without a userfaultfd");
+    for (const { guestAddress } of regions) this.late.add(guestAddress);
+    return { addresses: regions.map(({ guestAddress }) => mappedAt(guestAddress)) };
+  }
+
   #runOne(effect: Effect): EffectOutcome {
     const error = this.failing.get(effect.kind);
     const failed = error !== undefined;
@@ -190,10 +205,13 @@ export class FakeSwitch {
         must(effect.fds.length === effect.regions.length, "one descriptor for each region");
         for (const fd of effect.fds) this.#closeFd(fd);
         this.regions = failed ? [] : effect.regions;
+        this.late.clear();
+        if (!failed && effect.pages === "late") return this.#comeLate(effect.regions);
         break;
       case "addRegion":
         this.#closeFd(effect.fd);
         if (!failed) this.regions = [...this.regions, effect.region];
+        if (!failed && effect.pages === "late") return this.#comeLate([effect.region]);
         break;
       case "removeRegion":
         must(this.regions.some(same(effect.region)), "removeRegion of a region that is not there");
@@ -205,11 +223,13 @@ export class FakeSwitch {
           must(!inside, "removeRegion under a translation");
         }
         if (!failed) this.regions = this.regions.filter((r) => !same(effect.region)(r));
+        this.late.delete(effect.region.guestAddress);
         break;
       case "startQueue": {
         must(!this.running.has(effect.index), `startQueue ${effect.index} which runs`);
         must(effect.index >= 0 && effect.index < 256, `startQueue ${effect.index}`);
         must(insideOne(effect.ring, this.regions).every(Boolean), "startQueue outside guest memory");
+        must(this.state.postcopy !== "listening", "startQueue before anybody brings pages");
         const { size, packed, nextAvail } = effect.ring;
         must(size >= 1 && size <= 32768, "startQueue with a size that no ring has");
         must(packed ? (nextAvail & 0x7fff) < size : Number.isInteger(Math.log2(size)), "startQueue at no place");
@@ -298,6 +318,22 @@ export class FakeSwitch {
       case "setBackendSocket":
         must(effect.fd === null || this.open.has(effect.fd), "the socket is closed");
         if (!failed) this.backendSocket = effect.fd;
+        break;
+      case "openUserfault":
+        if (failed) return { error };
+        must(!this.userfault, "a second userfaultfd");
+        this.userfault = true;
+        return { fd: this.fd() };
+      case "endPostcopy":
+        must(this.userfault, "endPostcopy without a beginning");
+        if (failed) break;
+        this.userfault = false;
+        this.late.clear();
+        break;
+      case "abandonPostcopy":
+        must(this.userfault, "abandonPostcopy without a beginning");
+        this.userfault = false;
+        this.late.clear();
         break;
       case "close":
         for (const fd of effect.fds) this.#closeFd(fd);

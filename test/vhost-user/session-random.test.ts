@@ -13,6 +13,7 @@ import {
   type Payload,
 } from "../../src/vhost-user/message.js";
 import { DEFAULT_FEATURES, DEFAULT_PROTOCOL_FEATURES } from "../../src/vhost-user/features.js";
+import { pagesComeLate } from "../../src/vhost-user/handlers/postcopy.js";
 import { FakeSwitch } from "./fake-switch.js";
 import { memTable, negotiate, region, ringAddresses, u64, UVA, vring, vringAddr, vringFd } from "./requests.js";
 
@@ -29,9 +30,10 @@ const LOG_ALL = 1n << 26n;
 const LOG_SHMFD = 2n;
 const ACCESS_PLATFORM = 1n << 33n;
 const BACKEND_REQ = 1n << 5n;
+const PAGEFAULT = 1n << 8n;
 const OFFERED = {
   features: DEFAULT_FEATURES | LOG_ALL | ACCESS_PLATFORM,
-  protocolFeatures: DEFAULT_PROTOCOL_FEATURES | LOG_SHMFD | (1n << 19n) | BACKEND_REQ,
+  protocolFeatures: DEFAULT_PROTOCOL_FEATURES | LOG_SHMFD | PAGEFAULT | (1n << 19n) | BACKEND_REQ,
 };
 const wild64 = fc.oneof(
   fc.bigInt({ min: 0n, max: (1n << 64n) - 1n }),
@@ -95,10 +97,13 @@ const iotlb: fc.Arbitrary<Payload> = fc
   .map((entry) => ({ kind: "iotlb", ...entry }));
 const payloadOf: Partial<Record<MessageName, fc.Arbitrary<Payload>>> = {
   SET_FEATURES: features.map(u64),
-  SET_PROTOCOL_FEATURES: fc.constantFrom(8n, 0x1a009n, 0x9a00bn, 0x29n, 0x29n, 1n << 60n).map(u64),
+  SET_PROTOCOL_FEATURES: fc.constantFrom(8n, 0x108n, 0x1a009n, 0x9a10bn, 0x29n, 0x29n, 1n << 60n).map(u64),
   SET_STATUS: fc.constantFrom(0n, 11n, 15n, 256n).map(u64),
   SET_MEM_TABLE: fc.array(someRegion, { maxLength: 3 }).map((list) => memTable(...list)),
-  ADD_MEM_REG: someRegion.map((r) => ({ kind: "memRegion", region: r })),
+  ADD_MEM_REG: fc.oneof(
+    { weight: 5, arbitrary: someRegion.map<Payload>((r) => ({ kind: "memRegion", region: r })) },
+    { weight: 1, arbitrary: fc.constant<Payload>({ kind: "memRegion", region: null }) },
+  ),
   REM_MEM_REG: someRegion.map((r) => ({ kind: "memRegion", region: r })),
   SET_VRING_NUM: state(fc.oneof(fc.constantFrom(0, 1, 3, 256, 1024, 32768), wild32)),
   SET_VRING_BASE: state(fc.oneof(fc.constantFrom(0, 65535, 0x8000, 0x8000_8000, 0x8005_0007), wild32)),
@@ -174,6 +179,8 @@ const said: fc.Arbitrary<Said> = fc.constantFrom(...weighted).chain((name) =>
             "setInflight",
             "setBackendSocket",
             "clearInflight",
+            "openUserfault",
+            "endPostcopy",
             "transferState",
             "finishTransfer",
           ),
@@ -212,23 +219,36 @@ const start: fc.Arbitrary<Said[]> = fc.record({ i: fc.constantFrom(0, 1, 255), p
   if (packed) messages.unshift(["SET_STATUS", u64(0n), 0], ["SET_FEATURES", u64(5n << 32n), 0]);
   return messages.map(([name, payload, fds]) => ({ name, payload, fds, needReply: true, failing: null }));
 });
+/** A postcopy migration as it should begin and go on; what else comes meets it in any state. */
+const postcopy: fc.Arbitrary<Said[]> = fc.nat({ max: 4 }).map((length) => {
+  const messages: [MessageName, Payload, number][] = [
+    ["SET_PROTOCOL_FEATURES", u64(0x108n), 0],
+    ["POSTCOPY_ADVISE", { kind: "none" }, 0],
+    ["POSTCOPY_LISTEN", { kind: "none" }, 0],
+    ["SET_MEM_TABLE", memTable(region(0n, 32n * MIB)), 1],
+    ["SET_MEM_TABLE", memTable(), 0],
+  ];
+  const whole = messages.slice(0, length + 1);
+  return whole.map(([name, payload, fds]) => ({ name, payload, fds, needReply: true, failing: null }));
+});
+const parts = fc.array(
+  fc.oneof(
+    { weight: 12, arbitrary: said.map((one) => [one]) },
+    { weight: 3, arbitrary: start },
+    { weight: 1, arbitrary: translated },
+    { weight: 1, arbitrary: postcopy },
+  ),
+  { minLength: 1, maxLength: 60 },
+);
+/** Half of them begin with a migration: later on there is memory, and none can. */
 const conversation = fc
-  .array(
-    fc.oneof(
-      { weight: 12, arbitrary: said.map((one) => [one]) },
-      { weight: 3, arbitrary: start },
-      { weight: 1, arbitrary: translated },
-    ),
-    {
-      minLength: 1,
-      maxLength: 60,
-    },
-  )
-  .map((parts) => parts.flat());
+  .tuple(fc.oneof(fc.constant<Said[]>([]), postcopy), parts)
+  .map(([first, rest]) => [first, ...rest].flat());
 
 test("M31, M42: no sequence of messages breaks a rule of the boundary, and closing leaves nothing behind", () => {
   const starts = [0, 0];
   let behindIommu = 0;
+  let lateStarts = 0;
   fc.assert(
     fc.property(conversation, (sequence) => {
       const sw = new FakeSwitch(OFFERED);
@@ -236,6 +256,7 @@ test("M31, M42: no sequence of messages breaks a rule of the boundary, and closi
       for (const { name, payload, fds, needReply, failing } of sequence) {
         sw.failing.clear();
         if (failing !== null) sw.failing.set(failing, "it failed");
+        const late = pagesComeLate(sw.state);
         const answer = sw.send(name, payload, sw.fds(fds), needReply);
         for (const effect of answer.effects) {
           if (effect.kind !== "startQueue") continue;
@@ -246,6 +267,9 @@ test("M31, M42: no sequence of messages breaks a rule of the boundary, and closi
           expect(failing).toBe("stopQueue");
           break;
         }
+        if (late) lateStarts += answer.effects.filter(({ kind }) => kind === "startQueue").length;
+        // Those have replies of their own then, but for confirmations.
+        if (late && ["SET_MEM_TABLE", "ADD_MEM_REG"].includes(name)) continue;
         const ownReply =
           MESSAGES[name].reply !== "ack" && (name !== "SET_LOG_BASE" || (sw.state.protocolFeatures & LOG_SHMFD) !== 0n);
         const acks = (sw.state.protocolFeatures & 8n) !== 0n;
@@ -254,14 +278,15 @@ test("M31, M42: no sequence of messages breaks a rule of the boundary, and closi
       sw.failing.clear();
       sw.close();
       expect([sw.open.size, sw.running.size, sw.regions.length]).toEqual([0, 0, 0]);
-      expect([sw.log, sw.transferring]).toEqual([null, false]);
+      expect([sw.log, sw.transferring, sw.userfault]).toEqual([null, false, false]);
     }),
-    { numRuns: 400 },
+    { numRuns: 500 },
   );
   // The conversations are not all refusals.
   expect(starts[0]).toBeGreaterThan(100);
   expect(starts[1]).toBeGreaterThan(100);
   expect(behindIommu).toBeGreaterThan(100);
+  expect(lateStarts).toBeGreaterThan(10);
 });
 
 test("M25, M26: any request number with any payload bytes has an outcome and loses no descriptor", () => {

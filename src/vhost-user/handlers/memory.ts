@@ -1,37 +1,51 @@
 // The front-end's memory regions.
 
 import { EMPTY_IOTLB, usesIotlb, withoutRegion } from "../iotlb.js";
-import { answer, type Handlers, refuse } from "../plan.js";
+import type { Effect, Pages } from "../effects.js";
+import { answer, type Handlers, type Plan, type Refusal, refuse } from "../plan.js";
 import { regionProblem, ringTouches, sameRegion, tableProblem } from "../regions.js";
+import { MEM_SLOTS_MAX, readiness, ringsWhere, type SessionState } from "../state.js";
 import { forgetTranslations } from "./iotlb.js";
-import { MEM_SLOTS_MAX, readiness, ringsWhere } from "../state.js";
+import { confirmPages, pagesComeLate, regionOf, tableOf } from "./postcopy.js";
 
 export const MEMORY_HANDLERS: Handlers = {
   GET_MAX_MEM_SLOTS: () => answer(BigInt(MEM_SLOTS_MAX)),
   SET_MEM_TABLE: (state, { regions }, fds) => {
+    if (regions.length === 0 && state.postcopy === "unconfirmed") return confirmPages(state);
+    const reply: Plan["reply"] = (_, __, addresses) => tableOf(regions, addresses);
     const problem = tableProblem(regions);
-    if (problem !== undefined) return refuse(problem);
-    return {
+    if (problem !== undefined) return late(state, refuse(problem), reply);
+    const plan = {
       stop: ringsWhere(state, (ring) => ring.running),
       // What leads into memory that is about to go must not be used any more, and is asked for again.
-      effects: [...forgetTranslations(state), { kind: "setMemory", regions, fds: [...fds] }],
-      commit: (s) => ({ ...s, regions, iotlb: EMPTY_IOTLB }),
+      effects: [
+        ...forgetTranslations(state),
+        { kind: "setMemory", regions, fds: [...fds], ...pages(state) },
+      ] satisfies Effect[],
+      commit: (s: SessionState) => withUnconfirmed({ ...s, regions, iotlb: EMPTY_IOTLB }),
       // The old memory is gone whatever became of the new one.
-      failed: (s) => ({ ...s, regions: [], iotlb: EMPTY_IOTLB }),
+      failed: (s: SessionState) => ({ ...s, regions: [], iotlb: EMPTY_IOTLB }),
       start: ringsWhere(state, (ring) => ring.started),
     };
+    return late(state, plan, reply);
   },
   ADD_MEM_REG: (state, { region }, fds) => {
-    if (state.regions.length >= MEM_SLOTS_MAX) return refuse(`all ${MEM_SLOTS_MAX} memory slots are taken`);
+    if (region === null) return confirmPages(state);
+    const reply: Plan["reply"] = (_, __, addresses) => regionOf(region, addresses);
+    if (state.regions.length >= MEM_SLOTS_MAX) {
+      return late(state, refuse(`all ${MEM_SLOTS_MAX} memory slots are taken`), reply);
+    }
     const problem = regionProblem(region, state.regions);
-    if (problem !== undefined) return refuse(problem);
-    return {
-      effects: [{ kind: "addRegion", region, fd: fds[0]! }],
-      commit: (s) => ({ ...s, regions: [...s.regions, region] }),
+    if (problem !== undefined) return late(state, refuse(problem), reply);
+    const plan = {
+      effects: [{ kind: "addRegion", region, fd: fds[0]!, ...pages(state) }] satisfies Effect[],
+      commit: (s: SessionState) => withUnconfirmed({ ...s, regions: [...s.regions, region] }),
       start: ringsWhere(state, (ring) => ring.started && !ring.running),
     };
+    return late(state, plan, reply);
   },
   REM_MEM_REG: (state, { region }) => {
+    if (region === null) return confirmPages(state);
     const known = state.regions.find((r) => sameRegion(r, region));
     if (known === undefined) return refuse("there is no such memory region");
     const stop = ringsWhere(state, (ring) => ring.running).filter((index) => {
@@ -49,3 +63,16 @@ export const MEMORY_HANDLERS: Handlers = {
     };
   },
 };
+
+function pages(state: SessionState): Pages {
+  return pagesComeLate(state) ? { pages: "late" } : {};
+}
+
+function withUnconfirmed(state: SessionState): SessionState {
+  return pagesComeLate(state) ? { ...state, postcopy: "unconfirmed" } : state;
+}
+
+/** A plan or refusal with the reply for which the front-end waits when pages come late. */
+function late<P extends Plan | Refusal>(state: SessionState, plan: P, reply: Plan["reply"]): P {
+  return pagesComeLate(state) ? { ...plan, reply } : plan;
+}

@@ -17,6 +17,8 @@ export interface SwitchPort {
   /** listen: the switch makes the socket; connect: the front-end does. */
   role: "listen" | "connect";
   path: string;
+  /** More of the port: "postcopy=true". */
+  options?: string;
 }
 
 export interface RunningSwitch {
@@ -52,7 +54,10 @@ export function socketPort(name: string, role: SwitchPort["role"] = "listen"): S
 /** Starts a switch and waits until it answers and listens. `words` are further words for `ringbridge run`. */
 export async function startSwitch(ports: readonly SwitchPort[], words: readonly string[] = []): Promise<RunningSwitch> {
   const control = join(scratch, `control${++switches}.sock`);
-  const portArguments = ports.flatMap(({ name, role, path }) => ["--port", `${name}=${role}:${path}`]);
+  const portArguments = ports.flatMap(({ name, role, path, options }) => [
+    "--port",
+    [`${name}=${role}:${path}`, ...(options === undefined ? [] : [options])].join(","),
+  ]);
   const child = start(`switch${switches}`, process.execPath, [
     cliFile,
     "run",
