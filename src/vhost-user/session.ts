@@ -208,7 +208,7 @@ function stopRings(state: SessionState, context: Context, plan: Plan): Turn {
     outcomes.forEach((outcome, i) => {
       const index = stop[i]!;
       if (outcome.error !== undefined) fault = `${context.label}: queue ${index} did not stop: ${outcome.error}`;
-      else next = withRing(next, index, { running: false, base: whereStopped(state, outcome, index) });
+      else next = withRing(next, index, { running: false, wasReset: false, base: whereStopped(state, outcome, index) });
     });
     return fault === undefined ? change(next, context, plan) : finish(next, context, { fault });
   });

@@ -23,6 +23,8 @@ export interface Ring {
   size: number;
   /** What SET_VRING_BASE said, or GET_VRING_BASE would answer: see ring-base.ts. */
   base: number;
+  /** SET_STATUS 0 came since: `base` is where the ring stood then, which may be asked for; it starts from the beginning. */
+  wasReset: boolean;
   /** Front-end addresses (UVA), or I/O virtual ones (iotlb.ts), resolved when the ring is to run; null until SET_VRING_ADDR and after a stop. */
   addresses: RingAddresses | null;
   kick: Fd | null;
@@ -84,6 +86,7 @@ export function ringAt(state: SessionState, index: number): Readonly<Ring> {
     state.rings[index] ?? {
       size: 0,
       base: 0,
+      wasReset: false,
       addresses: null,
       kick: null,
       call: null,
@@ -130,7 +133,8 @@ export type Readiness =
 
 /** See Readiness. */
 export function readiness(state: SessionState, index: number): Readiness {
-  const { started, size, addresses, base } = ringAt(state, index);
+  const { started, size, addresses, wasReset, ...ring } = ringAt(state, index);
+  const base = wasReset ? 0 : ring.base;
   if (!started) return { kind: "waiting", reason: "no SET_VRING_KICK has come" };
   if (size === 0) return { kind: "waiting", reason: "no SET_VRING_NUM has come" };
   if (addresses === null) return { kind: "waiting", reason: "no SET_VRING_ADDR has come" };

@@ -3,7 +3,7 @@
 import { describe, expect, test } from "vitest";
 import { DEFAULT_FEATURES, DEFAULT_PROTOCOL_FEATURES } from "../../src/vhost-user/features.js";
 import { FakeSwitch, REPLY_ACK_ON } from "./fake-switch.js";
-import { ask, giveMemory, kinds, ready, startRing, stopRing, u64, vring } from "./requests.js";
+import { ask, giveMemory, kinds, ready, startRing, stopRing, u64, vring, vringAddr, vringFd } from "./requests.js";
 
 const PROTOCOL_FEATURES = 1n << 30n;
 const VERSION_1 = 1n << 32n;
@@ -146,9 +146,25 @@ describe("device status and reset", () => {
     expect(kinds(effects)).toEqual(["stopQueue", "stopQueue", "setFeatures", "close"]);
     expect(sw.state).toMatchObject({ features: null, status: 0, protocolFeatures: REPLY_ACK_ON });
     expect(sw.regions).toHaveLength(1);
-    expect(stopRing(sw, 0)).toMatchObject({ num: 0 });
     startRing(sw, 0);
     expect(sw.running.get(0)?.enabled).toBe(true);
+  });
+
+  test("SET_STATUS 0 before GET_VRING_BASE, as QEMU 7.2 stops a guest: it is told where the rings stand", () => {
+    const sw = ready();
+    startRing(sw, 0);
+    sw.send("SET_STATUS", u64(0n));
+    expect(stopRing(sw, 0)).toMatchObject({ num: 5 });
+    // The driver's own reset: the ring starts from the beginning unless the front-end says from where.
+    sw.send("SET_FEATURES", u64(VERSION_1));
+    sw.send("SET_VRING_ADDR", vringAddr(0));
+    sw.send("SET_VRING_KICK", vringFd(0), sw.fds(1));
+    expect(sw.running.get(0)?.ring.nextAvail).toBe(0);
+    sw.send("SET_STATUS", u64(0n));
+    sw.send("SET_VRING_BASE", vring(0, 5));
+    sw.send("SET_VRING_ADDR", vringAddr(0));
+    sw.send("SET_VRING_KICK", vringFd(0), sw.fds(1));
+    expect(sw.running.get(0)?.ring.nextAvail).toBe(5);
   });
 
   test("RESET_DEVICE does the same and disables every ring", () => {

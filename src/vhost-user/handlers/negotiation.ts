@@ -80,17 +80,18 @@ export const NEGOTIATION_HANDLERS: Handlers = {
 
   SET_STATUS: (state, { value }) => {
     if (value > BigInt(STATUS_MAX)) return refuse(`0x${value.toString(16)} is no virtio device status`);
-    if (value === 0n) return reset(state, {});
+    // QEMU 7.2 says this before it asks where the rings stand, when it stops a guest to move it or for a while.
+    if (value === 0n) return reset(state, { wasReset: true });
     // The front-end reads FEATURES_OK back to learn whether its SET_FEATURES was accepted.
     const status = Number(value) & (state.featuresRefused ? ~STATUS_FEATURES_OK : STATUS_MAX);
     return { commit: (s) => ({ ...s, status }) };
   },
-  RESET_DEVICE: (state) => reset(state, { enabled: false }),
+  RESET_DEVICE: (state) => reset(state, { enabled: false, base: 0, wasReset: false }),
 };
 
 /** SET_STATUS 0 and RESET_DEVICE: rings as after a device reset, no features; memory and protocol features stay. */
 function reset(state: SessionState, change: Partial<Ring>): Plan {
-  const unset: Partial<Ring> = { started: false, addresses: null, kick: null, base: 0, ...change };
+  const unset: Partial<Ring> = { started: false, addresses: null, kick: null, ...change };
   return {
     stop: ringsWhere(state, (ring) => ring.running),
     effects: [

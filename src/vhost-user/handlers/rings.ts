@@ -21,7 +21,7 @@ export const RING_HANDLERS: Handlers = {
     if (ringAt(state, index).running) return whileRunning(index);
     const problem = state.features === null ? undefined : baseProblem(num, ringAt(state, index).size, isPacked(state));
     if (problem !== undefined) return refuse(problem);
-    return changeRing(index, { base: num });
+    return changeRing(index, { base: num, wasReset: false });
   },
   SET_VRING_ADDR: (state, { index, desc, avail, used }) => {
     if (index >= VRINGS_MAX) return noSuchRing(index);
