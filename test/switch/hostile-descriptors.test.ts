@@ -52,6 +52,7 @@ const PAYLOADS: Partial<Record<MessageName, Payload>> = {
 /** Of those that are supported, the ones that eight eventfds make wrong, and those that this port does not offer. */
 const REFUSED: MessageName[] = [
   ...(["SET_BACKEND_REQ_FD", "SET_CONFIG", "SET_MEM_TABLE", "ADD_MEM_REG", "REM_MEM_REG", "SET_INFLIGHT_FD"] as const),
+  "POSTCOPY_LISTEN",
 ];
 
 describeLinux("surplus descriptors", () => {

@@ -10,7 +10,7 @@ import {
   PROTOCOL_F_RESET_DEVICE,
   PROTOCOL_F_STATUS,
 } from "../../vhost-user/features.js";
-import { encodeMessage, FLAG_NEED_REPLY, MESSAGES, type MessageName } from "../../vhost-user/message.js";
+import { encodeMessage, FLAG_NEED_REPLY, MESSAGES, type MessageName, type Payload } from "../../vhost-user/message.js";
 import type { CheckCase } from "../case.js";
 import { u64 } from "../payloads.js";
 import { demand } from "../verdict.js";
@@ -136,7 +136,8 @@ export const REQUEST_CASES: CheckCase[] = [
       const said: string[] = [];
       for (const name of names) {
         const { link } = await bench.negotiated();
-        const bytes = encodeMessage(MESSAGES[name].number, link.acks ? FLAG_NEED_REPLY : 0, u64(0n));
+        const payload: Payload = name.startsWith("POSTCOPY") ? { kind: "none" } : u64(0n);
+        const bytes = encodeMessage(MESSAGES[name].number, link.acks ? FLAG_NEED_REPLY : 0, payload);
         said.push(`${name} ${await link.outcomeOf(bytes)}`);
         link.close();
       }
