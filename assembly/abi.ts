@@ -8,7 +8,7 @@
 // - "worker" fields belong to the worker that polls the queue, or that holds the receiveq.
 // A list {count, items…} is never changed in place: a new one is published and the old one freed after the grace period.
 
-export const ABI_VERSION: u32 = 10;
+export const ABI_VERSION: u32 = 11;
 
 /** Longest burst that is taken from a transmitq at once. */
 export const BURST: u32 = 64;
@@ -107,7 +107,96 @@ export class Port {
   writable: u32 = 0;
   /** 1: buffers are at I/O virtual addresses, and the regions are those that are known (memory/iotlb.ts). */
   translated: u32 = 0;
-  pad: u32 = 0;
+  /** -> list {count, Tap pointer…} of what captures its frames, 0 while nothing does. Published. */
+  captures: u32 = 0;
+}
+
+/** One port in one capture; behind the struct a TapCounters for each worker (assembly/capture.ts). */
+@unmanaged
+export class Tap {
+  // host
+  /** -> CaptureRing[workers], side by side. */
+  rings: u32 = 0;
+  /** Most bytes that are kept of a frame, 1 to FRAME_MAX. */
+  snapLength: u32 = 0;
+  /** What its records carry as their `tap`. */
+  number: u32 = 0;
+  reserved: u32 = 0;
+  pad0: u64 = 0;
+  pad1: u64 = 0;
+  pad2: u64 = 0;
+  pad3: u64 = 0;
+  pad4: u64 = 0;
+  pad5: u64 = 0;
+}
+
+/** What one worker has seen for one tap: all frames of the port, and those of them that found no room. */
+@unmanaged
+export class TapCounters {
+  frames: u64 = 0;
+  missed: u64 = 0;
+  pad0: u64 = 0;
+  pad1: u64 = 0;
+  pad2: u64 = 0;
+  pad3: u64 = 0;
+  pad4: u64 = 0;
+  pad5: u64 = 0;
+}
+
+/** CaptureRecords on their way from one worker to the host. `head`, `next` and `tail` count bytes and wrap around at 2^32. */
+@unmanaged
+export class CaptureRing {
+  // host
+  /** Offset of the records, and their room in bytes: a power of two, much more than the longest record. */
+  data: u32 = 0;
+  size: u32 = 0;
+  /** So far the host has taken records. */
+  tail: u32 = 0;
+  pad0: u32 = 0;
+  pad1: u64 = 0;
+  pad2: u64 = 0;
+  pad3: u64 = 0;
+  pad4: u64 = 0;
+  pad5: u64 = 0;
+  pad6: u64 = 0;
+  // worker
+  /** So far the host may take records; and so far they are written, which is more during a burst only. */
+  head: u32 = 0;
+  next: u32 = 0;
+  /** 1 while it stands in Worker.dirtyRings; the ring behind it in there. */
+  dirty: u32 = 0;
+  nextDirty: u32 = 0;
+  /** -> u32[BURST]: the records of the frames of the burst in hand, 0 where there is none. */
+  records: u32 = 0;
+  pad7: u32 = 0;
+  pad8: u64 = 0;
+  pad9: u64 = 0;
+  padA: u64 = 0;
+  padB: u64 = 0;
+  padC: u64 = 0;
+}
+
+/** Kinds of CaptureRecord: a frame from the guest, a frame to it, the unused end of the ring (then only 8 bytes are there). */
+export const CAPTURE_IN: u32 = 0;
+export const CAPTURE_OUT: u32 = 1;
+export const CAPTURE_SKIP: u32 = 2;
+
+/** A captured frame; its bytes are behind the struct. */
+@unmanaged
+export class CaptureRecord {
+  /** From here to the next record; a multiple of 8. */
+  bytes: u32 = 0;
+  /** CAPTURE_*. */
+  kind: u32 = 0;
+  /** Tap.number */
+  tap: u32 = 0;
+  /** Bytes of the frame, and how many of them are here. */
+  length: u32 = 0;
+  captured: u32 = 0;
+  /** DROP_* + 1 of a frame from the guest that went nowhere, else 0. */
+  dropped: u32 = 0;
+  /** Nanoseconds of the machine's monotonic clock. */
+  time: u64 = 0;
 }
 
 /** A bitmap that the front-end shares, with one bit for each 4 KiB page of the guest (assembly/memory/log.ts). */
@@ -279,7 +368,9 @@ export class Worker {
   /** Chains of packed rings that are noted to be given back: of the transmitq in hand, of the receiveq in hand. */
   txNotes: u32 = 0;
   rxNotes: u32 = 0;
-  pad11: u64 = 0;
+  /** Port.captures of the transmitq in hand; -> the first of the CaptureRings that the burst in hand has written to. */
+  captures: u32 = 0;
+  dirtyRings: u32 = 0;
 
   // scratch, laid out by the host behind the struct
   /** -> Frame[BURST] */

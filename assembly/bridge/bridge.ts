@@ -10,6 +10,7 @@
 // The order of the frames between two ports is kept: a flooded frame first lets all frames before it go.
 
 import { BURST, Core, Fdb, Frame, Group, Port, Queue, Worker } from "../abi";
+import { captureBurst, capturesOf, noteDrop, noteDrops, publishCaptures } from "../capture";
 import { gather } from "../memory/copy";
 import { ETHERNET_HEADER, isGroup, isReserved, MAC_MASK } from "../net/ethernet";
 import { readOffloads } from "../net/offload";
@@ -32,10 +33,14 @@ export function serve(core: Core, worker: Worker, queue: Queue, now: u32): u32 {
   const count = dequeue(worker, queue);
   if (count == 0) return 0;
   readAddresses(worker, count);
+  const captures = capturesOf(queue);
+  worker.captures = <u32>captures;
+  if (captures != 0) captureBurst(worker, captures, count);
   worker.offloaded = queue.offloads == 0 ? 0 : readOffloads(worker, queue, count);
   const fdb = changetype<Fdb>(core.fdb);
   if (fdb.count > FDB_IN_CACHE) touchEntries(fdb, worker, count);
   forward(core, worker, queue, count, now);
+  if (worker.dirtyRings) publishCaptures(worker);
   complete(worker, queue);
   return count;
 }
@@ -95,6 +100,7 @@ function forward(core: Core, worker: Worker, queue: Queue, count: u32, now: u32)
     if (source != lastSource) {
       if (source == 0 || isGroup(source)) {
         countDrop(queue, DROP_BAD_SOURCE, 1);
+        noteDrop(worker, i, DROP_BAD_SOURCE);
         continue;
       }
       if (learn(fdb, source, self, now)) {
@@ -106,7 +112,7 @@ function forward(core: Core, worker: Worker, queue: Queue, count: u32, now: u32)
     const destination = frame.destination;
     if (destination != lastDestination || group == 0) {
       lastDestination = destination;
-      group = groupFor(core, worker, queue, destination);
+      group = groupFor(core, worker, queue, destination, i);
       if (group == 0) continue;
     }
     trace(worker, TRACE_FORWARD, group, i, 0);
@@ -116,13 +122,14 @@ function forward(core: Core, worker: Worker, queue: Queue, count: u32, now: u32)
   deliverFlood(core, worker, queue);
 }
 
-/** The group of frames to an address, or 0 when such a frame goes nowhere: then it has been counted. */
-function groupFor(core: Core, worker: Worker, queue: Queue, destination: u64): usize {
+/** The group of frames to an address, or 0 when frame `number` with it goes nowhere: then that has been counted. */
+function groupFor(core: Core, worker: Worker, queue: Queue, destination: u64, number: u32): usize {
   let port = UNKNOWN_PORT;
   if (!isGroup(destination)) {
     port = lookup(changetype<Fdb>(core.fdb), destination);
   } else if (isReserved(destination)) {
     countDrop(queue, DROP_RESERVED, 1);
+    noteDrop(worker, number, DROP_RESERVED);
     return 0;
   }
   if (port == UNKNOWN_PORT) {
@@ -131,25 +138,27 @@ function groupFor(core: Core, worker: Worker, queue: Queue, destination: u64): u
   }
   if (port == changetype<Port>(queue.port).id) {
     countDrop(queue, DROP_HAIRPIN, 1);
+    noteDrop(worker, number, DROP_HAIRPIN);
     return 0;
   }
   deliverFlood(core, worker, queue);
   const slot: usize = worker.groupOf + port;
-  let number = <u32>load<u8>(slot);
-  if (number == 0) {
+  let group = <u32>load<u8>(slot);
+  if (group == 0) {
     const pointer = atomic.load<u32>(core.ports + (port << 2));
     if (pointer == 0) {
       countDrop(queue, DROP_PORT_DOWN, 1);
+      noteDrop(worker, number, DROP_PORT_DOWN);
       return 0;
     }
     if (worker.groups == BURST - 1) deliverGroups(worker, queue);
-    number = ++worker.groups;
-    store<u8>(slot, <u8>number);
-    const group = changetype<Group>(groupAt(worker, number - 1));
-    group.port = pointer;
-    group.count = 0;
+    group = ++worker.groups;
+    store<u8>(slot, <u8>group);
+    const added = changetype<Group>(groupAt(worker, group - 1));
+    added.port = pointer;
+    added.count = 0;
   }
-  return groupAt(worker, number - 1);
+  return groupAt(worker, group - 1);
 }
 
 /** @inline */
@@ -179,8 +188,10 @@ function deliverGroups(worker: Worker, queue: Queue): void {
     const port = changetype<Port>(group.port);
     store<u8>(worker.groupOf + port.id, 0);
     const receiveq = steer(worker, queue, port);
-    if (receiveq == 0) countDrop(queue, DROP_PORT_DOWN, group.count);
-    else enqueue(worker, queue, changetype<Queue>(receiveq), group.first, group.count);
+    if (receiveq == 0) {
+      countDrop(queue, DROP_PORT_DOWN, group.count);
+      noteDrops(worker, group.first, group.count, DROP_PORT_DOWN);
+    } else enqueue(worker, queue, changetype<Queue>(receiveq), group.first, group.count);
   }
   worker.groups = 0;
 }
@@ -200,7 +211,10 @@ function deliverFlood(core: Core, worker: Worker, queue: Queue): void {
     enqueue(worker, queue, changetype<Queue>(receiveq), group.first, group.count);
     ++copies;
   }
-  if (copies == 0) countDrop(queue, DROP_NO_PORT, group.count);
+  if (copies == 0) {
+    countDrop(queue, DROP_NO_PORT, group.count);
+    noteDrops(worker, group.first, group.count, DROP_NO_PORT);
+  }
   group.count = 0;
 }
 

@@ -5,6 +5,7 @@
 
 import { Frame, Offload, Packet, Queue, Worker } from "../abi";
 import { countDrop } from "../bridge/stats";
+import { noteDrop } from "../capture";
 import {
   OFFLOAD_CSUM,
   OFFLOAD_ECN,
@@ -51,6 +52,7 @@ export function readOffloads(worker: Worker, queue: Queue, count: u32): u32 {
     if (!(asked & 0xffff)) continue;
     if (!check(worker, queue.offloads, frame, offload, asked, checksumOffset)) {
       countDrop(queue, DROP_TX_OFFLOAD, 1);
+      noteDrop(worker, i, DROP_TX_OFFLOAD);
       frame.length = 0;
     }
     needs |= offload.needs;

@@ -2,6 +2,7 @@
 
 import { DirtyLog, Frame, Offload, Placement, Queue, SCRATCH_TO, Worker } from "../abi";
 import { countDrop } from "../bridge/stats";
+import { captureDelivered, capturesOf } from "../capture";
 import { onePiece } from "../memory/copy";
 import { logOf, markSegments } from "../memory/log";
 import { holdForDelivery } from "../memory/windows";
@@ -48,6 +49,8 @@ export function deliverCut(worker: Worker, source: Queue, queue: Queue, regions:
     writeCut(worker, to, header, placement.buffers);
     const log = logOf(queue);
     if (log != 0) markSegments(changetype<DirtyLog>(log), worker, to, header + length);
+    const captures = capturesOf(queue);
+    if (captures != 0) captureDelivered(worker, captures, to, header, length);
     queue.frames += 1;
     queue.bytes += length;
     trace(worker, TRACE_ENQUEUE, changetype<usize>(queue), number, placement.buffers);

@@ -2,17 +2,20 @@
 // not take them open.
 
 import { DirtyLog, Frame, Offload, Placement, Queue, SCRATCH_FROM, SCRATCH_TO, Worker } from "../abi";
+import { capturePlaced, capturesOf } from "../capture";
 import { copy, copySegments, onePiece } from "../memory/copy";
 import { logOf, markPlaced } from "../memory/log";
 import { completeChecksum } from "../net/checksum";
 import { writeHeader, writeHeaderSegments } from "../net/header";
 
-/** The copies of all frames placed before `end`; what they wrote is marked where the receiver is being migrated. */
+/** The copies of all frames placed before `end`; what they wrote is marked where the receiver is being migrated, and captured. */
 export function copyPlaced(worker: Worker, queue: Queue, end: usize): void {
   if (worker.offloaded) copyOffloaded(worker, queue, end);
   else copyPlain(worker, queue, end);
   const log = logOf(queue);
   if (log != 0) markPlaced(changetype<DirtyLog>(log), worker, worker.placements, end, queue.headerSize);
+  const captures = capturesOf(queue);
+  if (captures != 0) capturePlaced(worker, captures, end, queue.headerSize);
 }
 
 /** In one pass, so that the cache misses of all copies overlap. */

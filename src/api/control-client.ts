@@ -1,10 +1,27 @@
 // The other end of the control socket: what `status`, `fdb` and other programs use to ask a running switch.
 
 import { type IncomingMessage, request } from "node:http";
-import type { FdbEntryStatus, ReloadResult, SwitchStatus, VersionStatus } from "./status.js";
+import {
+  CAPTURE_HEADER,
+  type CaptureOptions,
+  type FdbEntryStatus,
+  type ReloadResult,
+  type SwitchStatus,
+  type VersionStatus,
+} from "./status.js";
 
 /** Far beyond what any answer takes: a switch that needs longer hangs. Milliseconds. */
 const TIMEOUT_MS = 10_000;
+
+/** A capture that runs in a switch. */
+export interface RunningCapture {
+  /** The pcapng file as it is written. Rejects with a sentence when the switch goes away; ending the loop ends the capture. */
+  pieces: AsyncIterable<Uint8Array>;
+  /** Has the file come to its end. */
+  stop(): Promise<void>;
+  /** Reads no more: ends the capture at once. */
+  abandon(): void;
+}
 
 /** Asks one switch. Every method rejects with an Error whose message is a sentence for the operator. */
 export class ControlClient {
@@ -40,20 +57,57 @@ export class ControlClient {
     return this.#ask("POST", "/v1/reload");
   }
 
-  async #ask<T>(method: string, path: string): Promise<T> {
-    const { status, body } = await this.#send(method, path);
-    let answer: unknown;
+  /** Starts to capture the frames of ports. */
+  async capture({ ports, snapLength, filter, count }: CaptureOptions): Promise<RunningCapture> {
+    const query = new URLSearchParams(ports.map((port) => ["port", port]));
+    if (snapLength !== undefined) query.set("snaplen", String(snapLength));
+    if (filter !== undefined) query.set("filter", filter);
+    if (count !== undefined) query.set("count", String(count));
+    const path = `/v1/capture?${query}`;
+    const response = await this.#request("GET", path);
+    if (response.statusCode !== 200) throw this.#refusal(response.statusCode ?? 0, await this.#whole(response));
+    // Frames may be long in coming.
+    response.socket.setTimeout(0);
+    const id = response.headers[CAPTURE_HEADER];
+    return {
+      pieces: this.#pieces(response),
+      stop: () => this.#ask("DELETE", `/v1/capture/${id}`),
+      abandon: () => response.destroy(),
+    };
+  }
+
+  async *#pieces(response: IncomingMessage): AsyncGenerator<Uint8Array> {
     try {
-      answer = JSON.parse(body);
+      for await (const piece of response) yield piece as Buffer;
+    } catch (error) {
+      throw new Error(this.#fault(error as NodeJS.ErrnoException));
+    }
+  }
+
+  async #ask<T>(method: string, path: string): Promise<T> {
+    const response = await this.#request(method, path);
+    const body = await this.#whole(response);
+    if (response.statusCode !== 200) throw this.#refusal(response.statusCode ?? 0, body);
+    return this.#parsed(body) as T;
+  }
+
+  #parsed(body: string): unknown {
+    try {
+      return JSON.parse(body);
     } catch {
       throw new Error(`${this.path} does not answer as a ringbridge switch does: check the path of --control`);
     }
-    if (status === 200) return answer as T;
-    const text = (answer as { error?: unknown } | null)?.error;
-    throw new Error(typeof text === "string" ? text : `the switch at ${this.path} answered with HTTP status ${status}`);
   }
 
-  #send(method: string, path: string): Promise<{ status: number; body: string }> {
+  #refusal(status: number, body: string): Error {
+    const text = (this.#parsed(body) as { error?: unknown } | null)?.error;
+    return new Error(
+      typeof text === "string" ? text : `the switch at ${this.path} answered with HTTP status ${status}`,
+    );
+  }
+
+  /** The answer's head; its body is still to come. */
+  #request(method: string, path: string): Promise<IncomingMessage> {
     return new Promise((resolve, reject) => {
       const outgoing = request(
         // No agent: one connection for one question, so that nothing keeps the process alive afterwards.
@@ -65,19 +119,22 @@ export class ControlClient {
           timeout: this.#timeoutMs,
           headers: { host: "ringbridge" },
         },
-        (response: IncomingMessage) => {
-          const chunks: Buffer[] = [];
-          response.on("data", (chunk: Buffer) => chunks.push(chunk));
-          response.on("error", (error) => reject(new Error(this.#fault(error))));
-          response.on("end", () => {
-            resolve({ status: response.statusCode ?? 0, body: Buffer.concat(chunks).toString("utf8") });
-          });
-        },
+        resolve,
       );
       outgoing.on("timeout", () => outgoing.destroy(Object.assign(new Error(), { code: "ETIMEDOUT" })));
       outgoing.on("error", (error) => reject(new Error(this.#fault(error))));
       outgoing.end();
     });
+  }
+
+  async #whole(response: IncomingMessage): Promise<string> {
+    const chunks: Buffer[] = [];
+    try {
+      for await (const chunk of response) chunks.push(chunk as Buffer);
+    } catch (error) {
+      throw new Error(this.#fault(error as NodeJS.ErrnoException));
+    }
+    return Buffer.concat(chunks).toString("utf8");
   }
 
   #fault(error: NodeJS.ErrnoException): string {

@@ -5,14 +5,17 @@
 //   GET  /v1/fdb                FdbEntryStatus[]
 //   POST /v1/fdb/flush[?port=]  {"flushed": number}
 //   POST /v1/reload             ReloadResult
+//   GET  /v1/capture?port=…     pcapng as it comes (src/api/capture-route.ts)
+//   DELETE /v1/capture/ID       ends a capture: {}
 //
-// A failure is {"error": text}: 404 for what does not exist, 405 for a wrong method, 422 for a configuration that is
+// A failure is {"error": text}: 400 for a query that makes no sense, 404 for what does not exist, 405 for a wrong method, 422 for a configuration that is
 // not accepted (a line of text for each problem), 500 for anything else.
 
 import { createServer, type Server } from "node:http";
 import { getRequestListener } from "@hono/node-server";
 import { Hono } from "hono";
 import { ConfigError } from "../config/problems.js";
+import { captureRoutes } from "./capture-route.js";
 import { claimSocketPath } from "../sys/stale.js";
 import type { SwitchControl, VersionStatus } from "./status.js";
 
@@ -48,6 +51,7 @@ export function controlRoutes(control: SwitchControl): Hono {
     }
     return context.json({ flushed: control.flushFdb(port) });
   });
+  captureRoutes(app, control);
   app.post("/v1/reload", async (context) => context.json(await control.reload()));
 
   for (const { path, allow } of [
@@ -56,9 +60,13 @@ export function controlRoutes(control: SwitchControl): Hono {
     { path: "/v1/fdb", allow: "GET" },
     { path: "/v1/fdb/flush", allow: "POST" },
     { path: "/v1/reload", allow: "POST" },
+    { path: "/v1/capture", allow: "GET" },
+    { path: "/v1/capture/:id", allow: "DELETE" },
   ]) {
     app.all(path, (context) => {
-      return context.json({ error: `${path} takes ${allow}, not ${context.req.method}` }, 405, { Allow: allow });
+      return context.json({ error: `${context.req.path} takes ${allow}, not ${context.req.method}` }, 405, {
+        Allow: allow,
+      });
     });
   }
   app.notFound((context) => context.json({ error: `there is nothing at ${context.req.path}` }, 404));

@@ -1,5 +1,5 @@
 // The shape of what a running switch says about itself: the control socket serves it, `ringbridge status` shows it.
-// Plain data only: counters are snapshots, 64-bit ones fit a double exactly up to 2^53.
+// Plain data: counters are snapshots, 64-bit ones fit a double exactly up to 2^53.
 
 export interface QueueStatus {
   /** Virtqueue index as in the vhost-user messages: even receiveq, odd transmitq (the guest's view). */
@@ -136,10 +136,39 @@ export interface VersionStatus {
   pid: number;
 }
 
+/** The header of an answer that has the number of the capture whose frames follow. */
+export const CAPTURE_HEADER = "ringbridge-capture";
+
+/** What to capture. */
+export interface CaptureOptions {
+  /** Names of ports, each once; they become the interfaces, in this order. */
+  ports: readonly string[];
+  /** Most bytes that are kept of a frame; default all. */
+  snapLength?: number;
+  /** An expression of src/capture/filter.ts that frames must match; default none. */
+  filter?: string;
+  /** The capture ends after so many frames that match; default none. */
+  count?: number;
+}
+
+/** A capture that runs. */
+export interface CaptureStream {
+  /** By which `stopCapture` knows it. */
+  readonly id: number;
+  /** The next piece of the pcapng file, null behind the last. Waits until there is one. One call at a time. */
+  next(): Promise<Uint8Array<ArrayBuffer> | null>;
+  /** Nobody reads any more: ends it at once. */
+  abandon(): Promise<void>;
+}
+
 /** What the control socket needs from a running switch. */
 export interface SwitchControl {
   status(): SwitchStatus;
   fdb(): FdbEntryStatus[];
   flushFdb(port?: string): number;
   reload(): Promise<ReloadResult>;
+  /** Rejects with a FilterError when the filter is none, with an Error when there is no such port or no room. */
+  capture(options: CaptureOptions): Promise<CaptureStream>;
+  /** The stream of a capture comes to its end, with all that was captured so far. False when there is no such capture. */
+  stopCapture(id: number): boolean;
 }

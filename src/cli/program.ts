@@ -8,6 +8,7 @@ import { defaultControlPath } from "../config/control-path.js";
 import { ConfigError } from "../config/problems.js";
 import type { BenchFlags } from "./bench.js";
 import type { CompareFlags } from "./bench-compare.js";
+import type { CaptureFlags } from "./capture.js";
 import type { CheckFlags } from "./check.js";
 import { type Io, processIo, UsageError } from "./io.js";
 import type { SimFlags } from "./sim.js";
@@ -143,6 +144,25 @@ function createProgram(io: Io, perform: Perform): Command {
       perform(async () => {
         const { fdbFlushCommand } = await import("./fdb.js");
         return fdbFlushCommand({ ...fdb.opts<{ json?: boolean }>(), ...options, control: control() }, io);
+      }),
+    );
+
+  program
+    .command("capture")
+    .description("show the frames that pass ports of a running switch, or write them as pcapng")
+    .argument("<port...>", "the ports")
+    .option(
+      "-w, --write <file>",
+      'write pcapng there; "-" is standard output: ringbridge capture vm1 -w - | tshark -r -',
+    )
+    .option("-s, --snaplen <bytes>", "keep so many bytes of each frame (default: all)", positiveInteger)
+    .option("-c, --count <n>", "end after so many frames", positiveInteger)
+    .option("--seconds <n>", "end after this time", positiveNumber)
+    .option("-f, --filter <expression>", 'only frames such as "arp or tcp port 80" (docs/CAPTURE.md)')
+    .action((ports: string[], options: CaptureFlags) =>
+      perform(async () => {
+        const { captureCommand } = await import("./capture.js");
+        return captureCommand({ ...options, ports, control: control() }, io);
       }),
     );
 

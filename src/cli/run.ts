@@ -203,6 +203,8 @@ function withReload(running: RunningSwitch, reload: () => Promise<ReloadResult>)
     status: () => running.status(),
     fdb: () => running.fdb(),
     flushFdb: (port) => running.flushFdb(port),
+    capture: (options) => running.capture(options),
+    stopCapture: (id) => running.stopCapture(id),
     reload,
   };
 }

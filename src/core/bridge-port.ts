@@ -129,6 +129,8 @@ export class BridgePort {
   /** The dirty log in use: where its bitmap lies and how many bytes it has; and the core's view of it. */
   log: { window: number; size: bigint } | undefined;
   logStruct: Struct<typeof layout.DirtyLog> | undefined;
+  /** Offsets of the Tap structs in use. */
+  taps: readonly number[] = [];
   constructor(
     readonly id: number,
     readonly struct: Struct<typeof layout.Port>,

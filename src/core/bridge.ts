@@ -113,7 +113,7 @@ export class Bridge {
     return port;
   }
 
-  /** Stops a port's rings, forgets its addresses and frees it. Its regions must have been taken away. */
+  /** Stops a port's rings, forgets its addresses and frees it. Its regions and taps must have been taken away. */
   async removePort(port: BridgePort): Promise<void> {
     for (const index of port.queues.keys()) await this.stopQueue(port, index);
     this.exports.fdbFlush(this.core.at, port.id);
@@ -204,6 +204,15 @@ export class Bridge {
     port.struct.publish("log", port.logStruct?.at ?? 0);
     await this.grace();
     if (old !== undefined) this.freeLog(old);
+  }
+
+  /** From now on the port's frames are shown to these Tap structs; when done, to no others any more. */
+  async setTaps(port: BridgePort, taps: readonly number[]): Promise<void> {
+    const old = port.struct.get("captures");
+    port.taps = taps;
+    port.struct.publish("captures", taps.length > 0 ? this.list([...taps]) : 0);
+    await this.grace();
+    if (old !== 0) this.freeList(old);
   }
 
   /** Sets a ring up and lets workers at it. `callFd` -1: the driver polls. The queue must not run. */

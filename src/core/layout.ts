@@ -1,8 +1,11 @@
 // GENERATED from assembly/abi.ts by tools/layout-transform.mjs at every build. Do not edit.
 
-export const ABI_VERSION = 10;
+export const ABI_VERSION = 11;
 export const BURST = 64;
 export const CALLS_MAX = 32768;
+export const CAPTURE_IN = 0;
+export const CAPTURE_OUT = 1;
+export const CAPTURE_SKIP = 2;
 export const CHAIN_SEGMENTS = 1024;
 export const CHUNK_BYTES = 2097152;
 export const CHUNK_SHIFT = 21;
@@ -18,6 +21,36 @@ export const SCRATCH_HEADERS = 48;
 export const SCRATCH_TO = 40;
 export const SEGMENTS = 2048;
 export const TRACE_EVENTS = 4096;
+
+export const CaptureRecord = {
+  size: 32,
+  fields: {
+    bytes: { offset: 0, type: "u32" },
+    kind: { offset: 4, type: "u32" },
+    tap: { offset: 8, type: "u32" },
+    length: { offset: 12, type: "u32" },
+    captured: { offset: 16, type: "u32" },
+    dropped: { offset: 20, type: "u32" },
+    time: { offset: 24, type: "u64" },
+  },
+} as const;
+
+export const CaptureRing = {
+  size: 128,
+  fields: {
+    data: { offset: 0, type: "u32" },
+    size: { offset: 4, type: "u32" },
+    tail: { offset: 8, type: "u32" },
+    head: { offset: 64, type: "u32" },
+    next: { offset: 68, type: "u32" },
+    dirty: { offset: 72, type: "u32" },
+    nextDirty: { offset: 76, type: "u32" },
+    records: { offset: 80, type: "u32" },
+    padA: { offset: 104, type: "u64" },
+    padB: { offset: 112, type: "u64" },
+    padC: { offset: 120, type: "u64" },
+  },
+} as const;
 
 export const ChunkWindow = {
   size: 16,
@@ -167,6 +200,7 @@ export const Port = {
     mtu: { offset: 16, type: "u32" },
     writable: { offset: 20, type: "u32" },
     translated: { offset: 24, type: "u32" },
+    captures: { offset: 28, type: "u32" },
   },
 } as const;
 
@@ -241,6 +275,23 @@ export const Segment = {
   },
 } as const;
 
+export const Tap = {
+  size: 64,
+  fields: {
+    rings: { offset: 0, type: "u32" },
+    snapLength: { offset: 4, type: "u32" },
+    number: { offset: 8, type: "u32" },
+  },
+} as const;
+
+export const TapCounters = {
+  size: 64,
+  fields: {
+    frames: { offset: 0, type: "u64" },
+    missed: { offset: 8, type: "u64" },
+  },
+} as const;
+
 export const TraceEvent = {
   size: 16,
   fields: {
@@ -297,6 +348,8 @@ export const Worker = {
     padA: { offset: 232, type: "u64" },
     txNotes: { offset: 240, type: "u32" },
     rxNotes: { offset: 244, type: "u32" },
+    captures: { offset: 248, type: "u32" },
+    dirtyRings: { offset: 252, type: "u32" },
     frameTable: { offset: 256, type: "u32" },
     txSegmentTable: { offset: 260, type: "u32" },
     rxSegmentTable: { offset: 264, type: "u32" },

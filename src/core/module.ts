@@ -16,7 +16,7 @@ export interface CoreExports {
 }
 
 /**
- * The one function the core is given (assembly/memory/env.ts): maps a chunk of a region that is not mapped whole over a
+ * A function the core is given (assembly/memory/env.ts): maps a chunk of a region that is not mapped whole over a
  * window of the worker's pool. Pointers and offsets are u32. Returns the nanoseconds it took, at least 1; 0: not done.
  */
 export type MapChunk = (worker: number, region: number, chunk: number, offset: number) => number;
@@ -24,8 +24,14 @@ export type MapChunk = (worker: number, region: number, chunk: number, offset: n
 /** For a memory in which all regions are mapped whole, and for instances that poll nothing. */
 const mapNothing: MapChunk = () => 0;
 
+/** The other one: nanoseconds of a clock that all workers of a switch share, asked while frames are captured. */
+export type Clock = () => number;
+
+/** For instances of one thread. */
+const threadClock: Clock = () => Math.floor(performance.now() * 1e6);
+
 /** What a module may import from "env". */
-const IMPORTS = ["memory", "mapChunk"];
+const IMPORTS = ["memory", "mapChunk", "clock"];
 
 export type BuildTarget = "release" | "checked" | "browser";
 
@@ -41,14 +47,14 @@ export function createMemory(pages = FULL_MEMORY_PAGES): WebAssembly.Memory {
 }
 
 /**
- * Compiles a module and checks that it is what this host was built with: it may import the memory, `mapChunk` and nothing
- * else. Throws when it is another.
+ * Compiles a module and checks that it is what this host was built with: it may import the memory, `mapChunk`, `clock` and
+ * nothing else. Throws when it is another.
  */
 export function compileModule(bytes: BufferSource): WebAssembly.Module {
   const module = new WebAssembly.Module(bytes);
   for (const { module: from, name } of WebAssembly.Module.imports(module)) {
     if (from !== "env" || !IMPORTS.includes(name)) {
-      const allowed = IMPORTS.map((word) => `env.${word}`).join(" and ");
+      const allowed = IMPORTS.map((word) => `env.${word}`).join(", ");
       throw new Error(`the Wasm module imports ${from}.${name}: only ${allowed} are allowed (build it anew)`);
     }
   }
@@ -60,13 +66,19 @@ export function instantiateCore(
   module: WebAssembly.Module,
   memory: WebAssembly.Memory,
   mapChunk = mapNothing,
+  clock = threadClock,
 ): CoreExports {
-  return instantiate<CoreExports>(module, memory, mapChunk);
+  return instantiate<CoreExports>(module, memory, mapChunk, clock);
 }
 
 /** An instance of any of our modules over `memory`, with plain (unwrapped) functions; checks the ABI version. */
-export function instantiate<T>(module: WebAssembly.Module, memory: WebAssembly.Memory, mapChunk = mapNothing): T {
-  const imports = { env: { memory, mapChunk } };
+export function instantiate<T>(
+  module: WebAssembly.Module,
+  memory: WebAssembly.Memory,
+  mapChunk = mapNothing,
+  clock = threadClock,
+): T {
+  const imports = { env: { memory, mapChunk, clock } };
   const { instance } = instantiateSync(module, imports);
   const exports = instance.exports as Record<string, unknown>;
   const version = (exports.ABI_VERSION as WebAssembly.Global | undefined)?.value;

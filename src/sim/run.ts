@@ -1,6 +1,6 @@
 // Runs a scenario: every variant of it in a network of its own, then the expectations.
 
-import { type CapturedFrame, writePcapng } from "../testing/capture/pcapng.js";
+import { type CapturedFrame, writePcapng } from "../capture/pcapng.js";
 import { type Check, examine } from "./expectations.js";
 import { expand } from "./expand.js";
 import type { LoadedScenario } from "./load.js";

@@ -1,7 +1,14 @@
 // The switch: a bridge over one linear memory, workers that run it, and the ports that front-ends attach to.
 
 import type { Logger } from "pino";
-import type { FdbEntryStatus, ReloadResult, SwitchControl, SwitchStatus } from "../api/status.js";
+import type {
+  CaptureOptions,
+  CaptureStream,
+  FdbEntryStatus,
+  ReloadResult,
+  SwitchControl,
+  SwitchStatus,
+} from "../api/status.js";
 import { diffConfig } from "../config/diff.js";
 import type { PortConfig, SwitchConfig } from "../config/schema.js";
 import { Bridge } from "../core/bridge.js";
@@ -12,6 +19,7 @@ import { packageVersion } from "../version.js";
 import { drain } from "../sys/eventfd.js";
 import { Reactor, type Watch } from "../sys/reactor.js";
 import { userfaultFault } from "../sys/userfault.js";
+import { Captures } from "./captures.js";
 import { type Endpoint, openEndpoint } from "./endpoint.js";
 import { GuestMemory } from "./guest-memory.js";
 import { memoryPlan } from "./memory-plan.js";
@@ -39,6 +47,7 @@ export class Switch implements Omit<SwitchControl, "reload"> {
   private readonly memory: GuestMemory;
   private readonly reactor: Reactor;
   private readonly recording: Recording | undefined;
+  private readonly captures: Captures;
   private readonly ports = new Map<string, RunningPort>();
   /** Ports on their way out. */
   private readonly closing = new Set<RunningPort>();
@@ -84,6 +93,7 @@ export class Switch implements Omit<SwitchControl, "reload"> {
       fdb: { limit: config.fdb.limit, portLimit: config.fdb.perPortLimit, ageingSeconds: config.fdb.ageing },
     });
     this.memory = new GuestMemory(memory, this.bridge);
+    this.captures = new Captures(this.bridge);
     this.reactor = new Reactor((error) => this.die(error as Error));
     this.pool = new WorkerPool({
       bridge: this.bridge,
@@ -124,10 +134,17 @@ export class Switch implements Omit<SwitchControl, "reload"> {
   /** Forgets learned addresses, of one port or all. Throws when there is no such port. */
   flushFdb(name?: string): number {
     if (name === undefined) return this.bridge.flushFdb();
-    const running = this.ports.get(name);
-    if (running === undefined)
-      throw new Error(`there is no port ${name}: the ports are ${[...this.ports.keys()].join(", ")}`);
-    return this.bridge.flushFdb(running.port.bridgePort);
+    return this.bridge.flushFdb(this.named(name).port.bridgePort);
+  }
+
+  /** Starts to capture the frames of ports. */
+  async capture(options: CaptureOptions): Promise<CaptureStream> {
+    const ports = new Map(options.ports.map((name) => [name, this.named(name).port.bridgePort]));
+    return this.captures.open(options, ports);
+  }
+
+  stopCapture(id: number): boolean {
+    return this.captures.stop(id);
   }
 
   /** Adds, removes and changes the ports that differ; the others notice nothing. */
@@ -160,11 +177,19 @@ export class Switch implements Omit<SwitchControl, "reload"> {
 
   private async stopOnce(): Promise<void> {
     // The timer goes on till then: a port that is closed may have to free a worker that it holds up.
+    await this.captures.close();
     for (const name of [...this.ports.keys()]) await this.closePort(name);
     clearInterval(this.timer);
     this.misses.stop();
     await this.pool.stop();
     await this.reactor.close();
+  }
+
+  private named(name: string): RunningPort {
+    const running = this.ports.get(name);
+    if (running === undefined)
+      throw new Error(`there is no port ${name}: the ports are ${[...this.ports.keys()].join(", ")}`);
+    return running;
   }
 
   private async openPort(config: PortConfig): Promise<void> {
@@ -187,6 +212,11 @@ export class Switch implements Omit<SwitchControl, "reload"> {
       await port.remove();
       throw error;
     }
+    try {
+      await this.captures.attach(config.name, port.bridgePort);
+    } catch (error) {
+      port.log.warn(`a capture does not go on: ${(error as Error).message}`);
+    }
   }
 
   private canPostcopy(name: string): boolean {
@@ -203,6 +233,7 @@ export class Switch implements Omit<SwitchControl, "reload"> {
     this.ports.delete(name);
     this.closing.add(running);
     await running.endpoint.close();
+    await this.captures.detach(name);
     await running.port.remove();
     this.closing.delete(running);
   }

@@ -33,7 +33,7 @@ const ROUNDS_PER_LOOK = 64;
 run(workerData as WorkerOptions);
 
 function run(options: WorkerOptions): void {
-  const core = instantiateCore(options.module, options.memory, chunkMapper(options.memory));
+  const core = instantiateCore(options.module, options.memory, chunkMapper(options.memory), nanoseconds);
   const views = new Views(options.memory);
   const worker = new Struct(views, layout.Worker, options.worker);
   const sleep = new Epoll(8, options.epoll);
@@ -101,4 +101,10 @@ function run(options: WorkerOptions): void {
 /** Monotonic clock in whole seconds: the FDB's. */
 function seconds(): number {
   return process.hrtime()[0];
+}
+
+/** The same clock in nanoseconds: that of captured frames. */
+function nanoseconds(): number {
+  const [whole, fraction] = process.hrtime();
+  return whole * 1e9 + fraction;
 }

@@ -1,8 +1,8 @@
 // ringbridge/testing: a laboratory for dataplane tests. The switch's own core, guests with every kind of ring, traffic,
 // faults and a virtual clock, all in one thread: no VM, no root, no Linux, and in a browser as well. See docs/LAB.md.
 
-export { type CapturedFrame, writePcapng } from "./capture/pcapng.js";
-export { type RecordedFrame, readCapture } from "./capture/read.js";
+export { type CapturedFrame, writePcapng } from "../capture/pcapng.js";
+export { type RecordedFrame, readCapture } from "../capture/read.js";
 export type { VirtualClock } from "./clock.js";
 export { type Account, accountOf, conservesFrames } from "./conservation.js";
 export { type DrawOptions, drawFaults, FAULT_KINDS, type Fault, type FaultKind } from "./faults.js";

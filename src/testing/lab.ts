@@ -2,7 +2,7 @@
 // running switch; instead of eventfds and workers there are events.
 
 import { DROP_CAUSE_NAMES } from "../core/causes.js";
-import { Capture } from "./capture/capture.js";
+import { Capture } from "./capture.js";
 import { MILLISECOND, SECOND, VirtualClock } from "./clock.js";
 import { CoreSwitch } from "./core-switch.js";
 import { applyFault, type Fault } from "./faults.js";

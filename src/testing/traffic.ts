@@ -1,6 +1,6 @@
 // Sources of frames: when the next one goes, and what it is. A source is a value; `Lab.traffic` sets it going.
 
-import { type RecordedFrame, readCapture } from "./capture/read.js";
+import { type RecordedFrame, readCapture } from "../capture/read.js";
 import { MILLISECOND, SECOND } from "./clock.js";
 import { put32 } from "./bytes.js";
 import type { Station } from "./frames/address.js";

@@ -1,6 +1,14 @@
 // A switch that exists only as its status: two ports, one of them in trouble.
 
-import type { FdbEntryStatus, PortStatus, ReloadResult, SwitchControl, SwitchStatus } from "../../src/api/status.js";
+import type {
+  CaptureOptions,
+  CaptureStream,
+  FdbEntryStatus,
+  PortStatus,
+  ReloadResult,
+  SwitchControl,
+  SwitchStatus,
+} from "../../src/api/status.js";
 
 /** A port that waits for its front-end. */
 export function waitingPort(name: string, id: number): PortStatus {
@@ -124,5 +132,13 @@ export class FakeControl implements SwitchControl {
 
   reload(): Promise<ReloadResult> {
     return this.onReload();
+  }
+
+  capture(_options: CaptureOptions): Promise<CaptureStream> {
+    return Promise.reject(new Error("this switch has no frames"));
+  }
+
+  stopCapture(): boolean {
+    return false;
   }
 }

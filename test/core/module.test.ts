@@ -23,8 +23,9 @@ describe.each(["release", "checked", "browser"] as const)("core module, %s build
   const bytes = readFileSync(new URL(`../../dist/wasm/core.${target}.wasm`, import.meta.url));
   const { module } = loadModule("core", target);
 
-  test("imports the memory and the mapping of chunks, nothing else", () => {
+  test("imports the memory, the mapping of chunks and a clock, nothing else", () => {
     expect(WebAssembly.Module.imports(module)).toEqual([
+      { module: "env", name: "clock", kind: "function" },
       { module: "env", name: "mapChunk", kind: "function" },
       { module: "env", name: "memory", kind: "memory" },
     ]);
@@ -108,7 +109,7 @@ describe("a module that is not this host's", () => {
 
   test("a module that wants more than the memory is refused by the name of what it wants", () => {
     expect(() => compileModule(module("ABI_VERSION", 1, "abort"))).toThrow(
-      "the Wasm module imports env.abort: only env.memory and env.mapChunk are allowed",
+      "the Wasm module imports env.abort: only env.memory, env.mapChunk, env.clock are allowed",
     );
   });
 

@@ -7,8 +7,12 @@
 import { workerData } from "node:worker_threads";
 
 const { mapper, memory, module, core, worker, offsets, control } = workerData;
+const clock = () => {
+  const [seconds, nanoseconds] = process.hrtime();
+  return seconds * 1e9 + nanoseconds;
+};
 const mapChunk = mapper === undefined ? () => 0 : (await import(mapper)).chunkMapper(memory);
-const { poll } = new WebAssembly.Instance(module, { env: { memory, mapChunk } }).exports;
+const { poll } = new WebAssembly.Instance(module, { env: { memory, mapChunk, clock } }).exports;
 const words = new Int32Array(memory.buffer);
 const controls = new Int32Array(control);
 

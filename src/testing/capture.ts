@@ -1,6 +1,6 @@
 // What a lab's ports saw, kept as it happens.
 
-import { type CapturedFrame, writePcapng } from "./pcapng.js";
+import { type CapturedFrame, writePcapng } from "../capture/pcapng.js";
 
 export class Capture {
   readonly frames: CapturedFrame[] = [];
