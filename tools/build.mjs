@@ -27,6 +27,7 @@ async function buildWasm() {
   const asc = await import("assemblyscript/asc");
   const { default: InlineTransform } = await import("./inline-transform.mjs");
   const { default: layoutTransform } = await import("./layout-transform.mjs");
+  const { writeTraced } = await import("./traced.mjs");
   mkdirSync("dist/wasm", { recursive: true });
   for (const { entry, name, layout } of MODULES) {
     for (const target of TARGETS) {
@@ -34,12 +35,21 @@ async function buildWasm() {
       const transforms = [InlineTransform, ...(target === "checked" ? [layoutTransform(...layout)] : [])];
       const words = [entry, "--config", "asconfig.json", "--target", target];
       words.push("--outFile", `dist/wasm/${name}.${target}.wasm`);
-      const { error, stderr } = await asc.main(words, { transforms });
-      const text = stderr?.toString() ?? "";
-      if (text) process.stderr.write(text);
-      if (error) throw new Error(`asc could not build ${name} for ${target}: ${error.message}`);
+      await compile(asc, words, transforms);
     }
   }
+  // The same once more with names and a source map, from which the traced build is made.
+  const mapped = "dist/wasm/core.mapped.wasm";
+  const words = ["assembly/index.ts", "--config", "asconfig.json", "--target", "release", "--outFile", mapped];
+  await compile(asc, [...words, "--debug", "--sourceMap"], [InlineTransform]);
+  writeTraced("core", "dist/wasm/core.release.wasm", mapped);
+}
+
+async function compile(asc, words, transforms) {
+  const { error, stderr } = await asc.main(words, { transforms });
+  const text = stderr?.toString() ?? "";
+  if (text) process.stderr.write(text);
+  if (error) throw new Error(`asc could not build ${words.join(" ")}: ${error.message}`);
 }
 
 function buildHost() {

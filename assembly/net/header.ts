@@ -5,7 +5,7 @@ import { scatter } from "../memory/copy";
 import { VIRTIO_NET_HDR_SIZE } from "../spec/virtio";
 
 /**
- * Writes a header of 10 or 12 bytes; `fields` are its first eight. The 12-byte one says how many buffers the frame was
+ * Writes a header of 10 or 12 bytes (5.1.6.4); `fields` are its first eight. The 12-byte one says how many buffers the frame was
  * spread over.
  * @inline
  */

@@ -57,7 +57,10 @@ function takePacked(worker: Worker, queue: Queue): u32 {
   return take(worker, queue, true);
 }
 
-/** @inline */
+/**
+ * The driver's packets, as it placed them (5.1.6.2).
+ * @inline
+ */
 function take(worker: Worker, queue: Queue, packed: bool): u32 {
   // Of a packed ring nobody can say how many chains it holds: each is asked in its turn.
   const most = packed ? BURST : min(pending(queue), BURST);
@@ -93,6 +96,7 @@ function take(worker: Worker, queue: Queue, packed: bool): u32 {
       if (!packed && head >= size) break;
       // By far the most common chain is one descriptor with header and frame, in the same piece as the one before.
       const entry = packed ? slotAt(desc, cursor) : desc + (head << 4);
+      // Address, length and flags: 2.7.5, packed 2.8.4.
       const rest = packed ? descriptorAt(desc, cursor) : load<u64>(entry, 8);
       if (packed && !isAvailable(rest, cursor)) break;
       const inside = load<u64>(entry) - start;

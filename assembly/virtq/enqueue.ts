@@ -1,5 +1,5 @@
 // Putting frames into a receiveq: reserve receive buffers for all frames of the group, copy (virtq/place.ts),
-// publish once.
+// publish once (virtio 1.3, 5.1.6.4).
 //
 // Nothing is written to a buffer before a frame has all the room it needs, so a frame is delivered whole or dropped
 // and counted; what was reserved for a dropped frame stays with the ring. A frame that the receiver's driver cannot take

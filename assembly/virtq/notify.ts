@@ -16,14 +16,17 @@ import { pending } from "./split";
 /** Offset of the flags in an event suppression area of a packed ring: behind the u16 that says where. */
 const EVENT_FLAGS: usize = 2;
 
-/** Asks the driver for a kick with its next buffer. True when there is one already: then do not sleep. */
+/** Asks the driver for a kick with its next buffer (2.7.10, 2.8.10). True when there is one already: then do not sleep. */
 export function armKick(queue: Queue): bool {
   const more = askForKick(queue);
   markNotification(queue);
   return more;
 }
 
-/** @inline */
+/**
+ * 2.7.10; packed: 2.8.10.
+ * @inline
+ */
 function askForKick(queue: Queue): bool {
   const next = queue.nextAvail;
   // Store, then load, both sequentially consistent: the driver does the reverse, so one of us sees the other.
@@ -38,7 +41,7 @@ function askForKick(queue: Queue): bool {
 }
 
 /**
- * Spares the driver its kicks while we poll. With a split ring's event idx an old avail_event does that by itself.
+ * Spares the driver its kicks while we poll (2.7.10, 2.8.10). With a split ring's event idx an old avail_event does that by itself.
  * @inline
  */
 export function disarmKick(queue: Queue): void {
@@ -57,7 +60,7 @@ function markNotification(queue: Queue): void {
 }
 
 /**
- * After a publish: puts the queue in the worker's call list when its driver wants to be told.
+ * After a publish: puts the queue in the worker's call list when its driver wants to be told (2.7.7, 2.8.10).
  * @inline
  */
 export function requestCall(worker: Worker, queue: Queue): void {
@@ -113,7 +116,7 @@ function packedWantsCall(queue: Queue): bool {
 }
 
 /**
- * vring_need_event: did the index, which is `now` and was `steps` less, step over the event's since the last look?
+ * vring_need_event (2.7.7.2): did the index, which is `now` and was `steps` less, step over the event's since the last look?
  * @inline
  */
 function steppedOver(event: u32, now: u32, steps: u32): bool {
@@ -121,7 +124,7 @@ function steppedOver(event: u32, now: u32, steps: u32): bool {
 }
 
 /**
- * The field in which the driver says at which used index it wants a call: behind the avail ring.
+ * The field in which the driver says at which used index it wants a call (2.7.7): behind the avail ring.
  * @inline
  */
 function usedEvent(queue: Queue): usize {
@@ -129,7 +132,7 @@ function usedEvent(queue: Queue): usize {
 }
 
 /**
- * The field in which we say at which avail index we want a kick: behind the used ring.
+ * The field in which we say at which avail index we want a kick (2.7.10): behind the used ring.
  * @inline
  */
 function availEvent(queue: Queue): usize {

@@ -28,7 +28,7 @@ export function slotAt(desc: usize, cursor: u32): usize {
 
 /**
  * The second half of the descriptor at a cursor: length in bits 0-31, buffer id in 32-47, flags in 48-63. This is the
- * acquire load after which the rest of its chain may be read.
+ * acquire load after which the rest of its chain may be read (2.8.2).
  * @inline
  */
 export function descriptorAt(desc: usize, cursor: u32): u64 {
@@ -74,7 +74,7 @@ export function noteTogether(worker: Worker, chains: u32): void {
   changetype<Reserved>(worker.rxNoteTable + worker.rxNotes * offsetof<Reserved>()).chains = chains;
 }
 
-/** Gives the noted chains, at least one and all before `cursor`, to the driver, in their order. */
+/** Gives the noted chains, at least one and all before `cursor`, to the driver, in their order (2.8.1, 2.8.2). */
 export function publishNoted(worker: Worker, queue: Queue, cursor: u32, writable: bool): void {
   const inflight: usize = queue.inflight;
   const desc: usize = queue.desc;
@@ -118,7 +118,7 @@ function keepRest(desc: usize, inflight: usize, at: usize, chains: u32): void {
   }
 }
 
-/** Gives them to the driver, last to first. */
+/** Gives them to the driver, last to first (5.1.6.4). */
 function giveRest(desc: usize, at: usize, chains: u32): void {
   for (let left = chains; left > 1; --left, at -= offsetof<Reserved>()) {
     const note = changetype<Reserved>(at);
@@ -134,14 +134,17 @@ function forgetRest(inflight: usize, at: usize, chains: u32): void {
 }
 
 /**
- * The second half of the used descriptor of a noted chain.
+ * The second half of the used descriptor of a noted chain (2.8.4).
  * @inline
  */
 function usedDescriptor(note: Reserved, writable: bool): u64 {
   return <u64>note.length | ((<u64>note.id) << 32) | ((<u64>usedFlags(note.cursor, writable)) << 48);
 }
 
-/** @inline */
+/**
+ * The ring's round (2.8.1), and whether anything was written (2.8.3).
+ * @inline
+ */
 function usedFlags(cursor: u32, writable: bool): u32 {
   const round: u32 = cursor & WRAP ? <u32>(VIRTQ_DESC_F_AVAIL | VIRTQ_DESC_F_USED) : 0;
   return writable ? round | VIRTQ_DESC_F_WRITE : round;

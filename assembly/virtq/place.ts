@@ -1,5 +1,5 @@
 // The copies of frames that have found room: headers of ours in front, checksums finished where the receiver's driver does
-// not take them open.
+// not take them open (virtio 1.3, 5.1.6.4).
 
 import { DirtyLog, Frame, Offload, Placement, Queue, SCRATCH_FROM, SCRATCH_TO, Worker } from "../abi";
 import { capturePlaced, capturesOf } from "../capture";

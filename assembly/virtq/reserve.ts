@@ -1,4 +1,5 @@
-// Room for a frame in a receiveq: chains of any shape, several of them where buffers may be merged.
+// Room for a frame in a receiveq: chains of any shape, several of them where buffers may be merged (virtio 1.3, 5.1.6.3
+// and 5.1.6.4).
 
 import { CHAIN_SEGMENTS, Placement, Queue, Reserved, Segment, Worker } from "../abi";
 import {

@@ -6,11 +6,11 @@ import { QUEUE_BAD_AVAIL_INDEX } from "../spec/status";
 import { fail } from "./status";
 
 /**
- * Entries that the driver has made available and we have not taken. A jump past the ring's size breaks the queue.
+ * Entries that the driver has made available (2.7.6) and we have not taken. A jump past the ring's size breaks the queue.
  * @inline
  */
 export function pending(queue: Queue): u32 {
-  // The acquire load after which the entries and descriptors up to this index may be read (2.7.13.1).
+  // The acquire load after which the entries and descriptors up to this index may be read (2.7.13.3).
   const index = <u32>atomic.load<u16>(queue.avail, 2);
   const count = (index - queue.nextAvail) & 0xffff;
   if (count > queue.size) {
@@ -21,7 +21,7 @@ export function pending(queue: Queue): u32 {
 }
 
 /**
- * Head of the chain at a free-running avail index; the guest wrote it, so it may be out of range.
+ * Head of the chain at a free-running avail index (2.7.6); the guest wrote it, so it may be out of range.
  * The hot loops keep the ring's place and mask in locals: a field of the queue would be read again for every frame.
  * @inline
  */
@@ -30,7 +30,7 @@ export function headAt(avail: usize, mask: u32, index: u32): u32 {
 }
 
 /**
- * Writes the used element at a free-running used index: chain `head` came back with `length` bytes written.
+ * Writes the used element at a free-running used index (2.7.8): chain `head` came back with `length` bytes written.
  * @inline
  */
 export function writeUsedElement(used: usize, mask: u32, index: u32, head: u32, length: u32): void {
@@ -38,7 +38,7 @@ export function writeUsedElement(used: usize, mask: u32, index: u32, head: u32, 
 }
 
 /**
- * Gives the elements written before `cursor` to the driver: one release store for all of them (2.7.14).
+ * Gives the elements written before `cursor` to the driver: one release store for all of them (2.7.8).
  * @inline
  */
 export function publishUsedIndex(queue: Queue, cursor: u32): void {

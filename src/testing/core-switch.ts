@@ -25,20 +25,25 @@ export interface CoreSwitchOptions {
   /** Windows of each worker for regions that are not mapped whole, and what maps chunks over them. Default none. */
   chunkWindows?: number;
   mapChunk?: MapChunk;
+  /** How the module becomes an instance, where it is one that imports more. */
+  instantiate?: (module: WebAssembly.Module, memory: WebAssembly.Memory) => CoreExports;
+  /** Where the guests' RAM begins in linear memory; below it is the core's. Default 8 MiB. */
+  windowsStart?: number;
 }
 
 export class CoreSwitch {
   readonly memory: WebAssembly.Memory;
   readonly core: CoreExports;
   readonly bridge: Bridge;
-  readonly windowsStart = 8 * 1024 * 1024;
+  readonly windowsStart: number;
   /** The clock of `poll`, in seconds: any second may be the first. */
   now = 1;
   observer: CoreObserver | undefined;
 
-  constructor({ module, memory, workers = 1, fdb, chunkWindows, mapChunk }: CoreSwitchOptions) {
+  constructor({ module, memory, workers = 1, fdb, chunkWindows, mapChunk, ...options }: CoreSwitchOptions) {
     this.memory = memory;
-    this.core = instantiateCore(module, memory, mapChunk);
+    this.windowsStart = options.windowsStart ?? 8 * 1024 * 1024;
+    this.core = options.instantiate?.(module, memory) ?? instantiateCore(module, memory, mapChunk);
     this.bridge = new Bridge({
       memory,
       core: this.core,
