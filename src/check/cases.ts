@@ -5,10 +5,13 @@ import { ATTACHMENT_CASES } from "./cases/attachments.js";
 import { BAD_MEMORY_CASES } from "./cases/bad-memory.js";
 import { BAD_RING_CASES } from "./cases/bad-rings.js";
 import { DESCRIPTOR_CASES } from "./cases/descriptors.js";
+import { LEAK_CASES } from "./cases/leaks.js";
 import { LIFECYCLE_CASES } from "./cases/lifecycle.js";
 import { MEMORY_CASES } from "./cases/memory.js";
 import { MESSAGE_CASES } from "./cases/messages.js";
 import { NEGOTIATION_CASES } from "./cases/negotiation.js";
+import { NEIGHBOUR_CASES } from "./cases/neighbours.js";
+import { RACE_CASES } from "./cases/races.js";
 import { REQUEST_CASES } from "./cases/requests.js";
 import { RING_CASES } from "./cases/rings.js";
 import { TRAFFIC_CASES } from "./cases/traffic.js";
@@ -19,13 +22,16 @@ export const CASES: readonly CheckCase[] = [
   ...REQUEST_CASES,
   ...RING_CASES,
   ...TRAFFIC_CASES,
+  ...NEIGHBOUR_CASES,
   ...MEMORY_CASES,
+  ...LEAK_CASES,
   ...LIFECYCLE_CASES,
   ...MESSAGE_CASES,
   ...ATTACHMENT_CASES,
   ...BAD_RING_CASES,
   ...BAD_MEMORY_CASES,
   ...DESCRIPTOR_CASES,
+  ...RACE_CASES,
 ];
 
 /**

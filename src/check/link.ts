@@ -168,6 +168,11 @@ export class Link {
     return closed ?? false;
   }
 
+  /** Whether the back-end is known to have closed it. */
+  get gone(): boolean {
+    return this.ended !== undefined;
+  }
+
   /** Leaves without a word. */
   close(): void {
     if (!this.open) return;

@@ -1,6 +1,6 @@
 // The back-end under test: its sockets, how one gets a connection to each, and what can be seen of its process.
 
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { PROTOCOL_F_CONFIGURE_MEM_SLOTS, PROTOCOL_F_MQ } from "../vhost-user/features.js";
 import { hasBit } from "../core/feature-bits.js";
@@ -89,6 +89,16 @@ export class Sockets {
     if (this.pid === undefined) return undefined;
     try {
       return readdirSync(`/proc/${this.pid}/fd`).length;
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** Mappings of the back-end's process; undefined where they cannot be seen. */
+  mappings(): number | undefined {
+    if (this.pid === undefined) return undefined;
+    try {
+      return readFileSync(`/proc/${this.pid}/maps`, "latin1").split("\n").length;
     } catch {
       return undefined;
     }

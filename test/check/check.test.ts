@@ -34,6 +34,7 @@ const ASKED = [
     "M46",
   ],
   ...["M29a", "F23", "M21a", "M22a", "M22b", "F13a", "F13b", "M26a", "M27a", "M24a", "M24b", "M31a", "F3", "F1"],
+  ...["M5a", "M5b", "M32", "M35a", "M35b", "M37", "M49b", "M50"],
 ];
 
 interface Fault {
@@ -61,7 +62,7 @@ const FAULTS: Record<string, Fault> = {
   },
   "refuses nothing": {
     faults: { refusesNothing: true },
-    caught: ["M42a", "M25", "M43a", "M43b", "M4", "M21a", "M22a", "M22b", "M24a", "M24b"],
+    caught: ["M42a", "M25", "M5a", "M5b", "M43a", "M43b", "M4", "M21a", "M22a", "M22b", "M24a", "M24b"],
     says: /acknowledged as done|all of it was taken|was acked/,
   },
   "says 0 in used.len of received frames": {
@@ -77,11 +78,22 @@ const FAULTS: Record<string, Fault> = {
   },
   "changes a byte": {
     faults: { corrupts: true },
-    caught: ["R2", "R8", "T1", "T11", "M46", "M29a", "F23", "F3", "F1", "F1b"],
+    caught: ["R2", "R8", "T1", "T11", "M46", "M29a", "F23", "M37", "M49b", "M50", "F3", "F1", "F1b"],
     says: /byte 50 arrived as/,
   },
   "sets no num_buffers": { faults: { noNumBuffers: true }, caught: ["T11"], says: /num_buffers is 0/ },
   "calls nobody": { faults: { callsNobody: true }, caught: ["R8"], says: /no call came/ },
+  "keeps the descriptors of what it refuses": {
+    faults: { keepsRefused: true },
+    caught: ["M35a"],
+    says: /2\d\d more descriptors after 100 of them/,
+  },
+  "serves the first guest first": {
+    faults: { starves: true },
+    caught: ["M32"],
+    says: /frame \d+ of the other guest did not arrive, beside \d+ of the greedy one/,
+  },
+  "learns group addresses": { faults: { learnsGroups: true }, caught: ["M49b"], says: /did not arrive/ },
   "goes on after GET_VRING_BASE": { faults: { goesOn: true }, caught: ["R3"], says: /stopped ring/ },
 };
 

@@ -40,6 +40,10 @@ export interface Faults extends DeviceFaults {
   hangsOn?: MessageName;
   /** Offers something else every time. */
   changesFeatures?: boolean;
+  /** Descriptors of what it refuses stay open. */
+  keepsRefused?: boolean;
+  /** While the first guest sends, the others' queues are not looked at. */
+  starves?: boolean;
 }
 
 type Reply = Payload | "done" | "refused" | "close";
@@ -96,7 +100,9 @@ export class FakeBackEnd {
   private turn(): void {
     if (this.hung) return;
     for (const device of this.devices) {
-      for (const frame of device.sent()) for (const other of this.devices) if (other !== device) other.deliver(frame);
+      const frames = device.sent();
+      for (const frame of frames) for (const other of this.devices) if (other !== device) other.deliver(frame);
+      if (this.faults.starves && frames.length > 0) return;
     }
   }
 }
@@ -174,7 +180,8 @@ class FakeConnection {
     const bad = payload === undefined || payload.kind === "bad";
     const reply = bad ? "refused" : this.carryOut(spec!.name, payload, message.fds);
     const kept = reply === "done" && ["SET_MEM_TABLE", "SET_VRING_CALL"].includes(spec!.name);
-    if (!kept) for (const fd of message.fds) closeFd(fd);
+    const leaked = reply === "refused" && faults.keepsRefused;
+    if (!kept && !leaked) for (const fd of message.fds) closeFd(fd);
     if (reply === "close") {
       this.close();
       return;

@@ -22,6 +22,8 @@ export interface DeviceFaults {
   callsNobody?: boolean;
   /** GET_VRING_BASE does not stop the ring. */
   goesOn?: boolean;
+  /** Group addresses are learned, and frames to them kept from everybody else. */
+  learnsGroups?: boolean;
 }
 
 export interface FakeRing {
@@ -40,6 +42,7 @@ export class FakeDevice {
   }));
   private readonly memory = new WebAssembly.Memory({ initial: MEMORY_PAGES, maximum: MEMORY_PAGES, shared: true });
   private readonly view = new DataView(this.memory.buffer);
+  private readonly groups = new Set<string>();
   private regions: { region: MemoryRegion; at: number }[] = [];
 
   constructor(private readonly faults: DeviceFaults) {}
@@ -71,8 +74,9 @@ export class FakeDevice {
     const frames: Uint8Array[] = [];
     for (let chain = this.take(1); chain; chain = this.take(1)) {
       const bytes = Buffer.concat(chain.buffers).subarray(HEADER);
+      if (this.faults.learnsGroups && (bytes[6]! & 1) === 1) this.groups.add(bytes.toString("hex", 6, 12));
       if (this.faults.corrupts && bytes.length > 50) bytes[50]! ^= 1;
-      frames.push(Uint8Array.from(bytes));
+      if (!this.groups.has(bytes.toString("hex", 0, 6))) frames.push(Uint8Array.from(bytes));
       this.giveBack(1, chain.head, this.faults.usedLengthOfSent ? bytes.length : 0);
     }
     return frames;

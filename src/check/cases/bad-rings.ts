@@ -4,6 +4,7 @@ import {
   VHOST_USER_F_PROTOCOL_FEATURES,
   VIRTIO_F_RING_PACKED,
   VIRTIO_F_VERSION_1,
+  VIRTQ_DESC_F_NEXT,
 } from "../../../assembly/spec/virtio.js";
 import { bits } from "../../core/feature-bits.js";
 import { PROTOCOL_F_REPLY_ACK } from "../../vhost-user/features.js";
@@ -150,6 +151,35 @@ export const BAD_RING_CASES: CheckCase[] = [
         await guest.stop(guest.rings[index]!);
       }
       return [...new Set(said)].join(", ");
+    },
+  },
+  {
+    id: "M30",
+    room,
+    title: "a looping ring where the control queue would be does no harm",
+    clause: "DPDK 6ec1778134, 7cc4f260bf: the front-end keeps the control queue; a back-end never needs to read one",
+    sockets: 1,
+    run: async (bench) => {
+      const guest = await bench.negotiated({ pairs: 2 });
+      await guest.giveMemory();
+      const [receive, transmit, control] = guest.rings;
+      for (const ring of [receive!, transmit!]) await guest.setUp(ring);
+      const buffer = { address: control!.free[0]!, length: 64 };
+      control!.makeChain([{ buffer, flags: VIRTQ_DESC_F_NEXT, next: 0 }]);
+      const requests: [MessageName, Payload, Fd[]][] = [
+        ["SET_VRING_NUM", vring(control!.index, control!.size), []],
+        ["SET_VRING_BASE", vring(control!.index, 0), []],
+        ["SET_VRING_ADDR", guest.vringAddr(control!), []],
+        ["SET_VRING_KICK", vringFd(control!.index), [control!.kick]],
+        ["SET_VRING_ENABLE", vring(control!.index, 1), []],
+      ];
+      for (const [name, payload, fds] of requests) {
+        const outcome = await guest.link.outcome(name, payload, fds);
+        if (outcome !== "done" && outcome !== "taken") return `${name}: ${OUTCOME_WORDS[outcome]}`;
+      }
+      control!.notify();
+      await bench.quiet();
+      return "all of it was taken";
     },
   },
   {

@@ -55,7 +55,7 @@ function receive({ id, title, clause, features = [], how }: Bend): CheckCase {
 }
 
 /** The bent guest leaves, another one comes to its socket: it and the guest that stayed can talk. */
-async function goesOn(bench: Workbench, bent: CheckGuest, other: CheckGuest): Promise<void> {
+export async function goesOn(bench: Workbench, bent: CheckGuest, other: CheckGuest): Promise<void> {
   bent.link.close();
   const next = await bench.started(bent.station - 1);
   await bench.open(other, next);

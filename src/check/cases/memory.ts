@@ -46,6 +46,23 @@ async function traffic(bench: Workbench, options: NonNullable<Parameters<Workben
   await bench.passAll(b, a, LENGTHS);
 }
 
+/** Gives a log, and has everything logged that is written from now on. */
+async function startLog(guest: CheckGuest): Promise<Fd> {
+  const log = guest.keep(createMemfd("check-log", LOG_BYTES));
+  await guest.link.say("SET_LOG_BASE", { kind: "log", mmapSize: BigInt(LOG_BYTES), mmapOffset: 0n }, [log]);
+  // Its reply is a u64; DPDK's is empty, which front-ends take.
+  await guest.link.next("the reply to SET_LOG_BASE");
+  await guest.link.done("SET_FEATURES", u64(guest.features | bits(VHOST_F_LOG_ALL)));
+  return log;
+}
+
+/** Which pages a log has marked by now. */
+function readLog(log: Fd): (page: number) => boolean {
+  const bitmap = new Uint8Array(LOG_BYTES);
+  readSync(log, bitmap, 0, LOG_BYTES, 0);
+  return (page) => ((bitmap[page >>> 3]! >>> (page & 7)) & 1) === 1;
+}
+
 const REGIONS = "vhost-user, Memory regions description: guest address, size, user address, mmap offset";
 
 export const MEMORY_CASES: CheckCase[] = [
@@ -126,22 +143,54 @@ export const MEMORY_CASES: CheckCase[] = [
     sockets: 2,
     run: async (bench) => {
       const [a, b] = await bench.pair({}, { protocol: bits(PROTOCOL_F_LOG_SHMFD) });
-      const log = b.keep(createMemfd("check-log", LOG_BYTES));
-      await b.link.say("SET_LOG_BASE", { kind: "log", mmapSize: BigInt(LOG_BYTES), mmapOffset: 0n }, [log]);
-      // Its reply is a u64; DPDK's is empty, which front-ends take.
-      await b.link.next("the reply to SET_LOG_BASE");
-      await b.link.done("SET_FEATURES", u64(b.features | bits(VHOST_F_LOG_ALL)));
+      const log = await startLog(b);
       for (const ring of b.rings)
         await b.link.done("SET_VRING_ADDR", b.vringAddr(ring, { flags: 1, log: ring.place.used }));
       await b.link.settle();
       await bench.pass(a, b, frame(1, 2, 1000, 7));
-      const bitmap = new Uint8Array(LOG_BYTES);
-      readSync(log, bitmap, 0, LOG_BYTES, 0);
-      const marked = (page: number) => ((bitmap[page >>> 3]! >>> (page & 7)) & 1) === 1;
+      const marked = readLog(log);
       const used = Number(b.rings[0]!.place.used / PAGE);
       demand(marked(used), `page ${used} with the used ring is not marked`);
       const buffer = Number(b.lastReceived / PAGE);
       demand(marked(buffer), `page ${buffer} with the receive buffer is not marked`);
+    },
+  },
+  {
+    id: "M33",
+    room,
+    title: "a frame over 60 pages of one chain: each page is marked, and nothing behind the memory's end",
+    clause: "CVE-2019-14835: a log of a chain's buffers that is shorter than chains can be",
+    needs: { features: [VHOST_USER_F_PROTOCOL_FEATURES, VHOST_F_LOG_ALL], protocol: [PROTOCOL_F_LOG_SHMFD] },
+    sockets: 2,
+    run: async (bench) => {
+      const a = await bench.started(0);
+      const b = await bench.negotiated({ protocol: bits(PROTOCOL_F_LOG_SHMFD) }, 1);
+      await b.giveMemory();
+      const log = await startLog(b);
+      const { driver, size } = b.rings[0]!;
+      const pieces = Array.from({ length: Math.min(60, size) }, () => b.files[0]!.allocate(Number(PAGE), Number(PAGE)));
+      driver.add(
+        pieces.map((address) => ({ address, length: 26, writable: true })),
+        pieces[0]!,
+      );
+      for (const ring of b.rings) await b.setUp(ring);
+      await b.link.settle();
+      await bench.open(b, a);
+      const bytes = frame(1, 2, 1514, 1);
+      await bench.until("no frame came into the chain", () => {
+        a.send(bytes);
+        return driver.take() !== null;
+      });
+      const marked = readLog(log);
+      const silent = pieces.filter((address) => !marked(Number(address / PAGE)));
+      const touched = Math.ceil((b.headerBytes + bytes.length) / 26);
+      const missing = silent.filter((address) => pieces.indexOf(address) < touched);
+      demand(missing.length === 0, `${missing.length} of ${touched} pages that were written are not marked`);
+      const { guestAddress, size: memory } = b.files[0]!.region;
+      const wrong = Array.from({ length: LOG_BYTES * 8 }, (_, page) => BigInt(page) * PAGE).filter(
+        (at) => (at < guestAddress || at >= guestAddress + memory) && marked(Number(at / PAGE)),
+      );
+      demand(wrong.length === 0, `${wrong.length} pages are marked that the guest does not have`);
     },
   },
   {

@@ -12,10 +12,13 @@ import {
 } from "../../vhost-user/features.js";
 import { encodeMessage, FLAG_NEED_REPLY, MESSAGES, type MessageName, type Payload } from "../../vhost-user/message.js";
 import type { CheckCase } from "../case.js";
-import { u64 } from "../payloads.js";
+import { mustRefuse } from "../link.js";
+import { NONE, u64 } from "../payloads.js";
 import { demand } from "../verdict.js";
 
 const room = "negotiation";
+/** About as many as a crypto session's parameters with its keys have. */
+const CRYPTO_BYTES = 640;
 const PROTOCOL = { features: [VHOST_USER_F_PROTOCOL_FEATURES] } as const;
 
 export const REQUEST_CASES: CheckCase[] = [
@@ -125,6 +128,28 @@ export const REQUEST_CASES: CheckCase[] = [
       return said.join(", ");
     },
   },
+  ...(
+    [
+      ["M5a", "CREATE_CRYPTO_SESSION"],
+      ["M5b", "CLOSE_CRYPTO_SESSION"],
+    ] as const
+  ).map(
+    ([id, name]): CheckCase => ({
+      id,
+      room,
+      title: `${name} whose every number is 2^32 - 1 is refused`,
+      clause: "CVE-2020-10724: key lengths of crypto sessions; a network card has none",
+      sockets: 1,
+      run: async (bench) => {
+        const { link } = await bench.negotiated();
+        const head = encodeMessage(MESSAGES[name].number, link.acks ? FLAG_NEED_REPLY : 0, NONE);
+        const bytes = new Uint8Array(head.length + CRYPTO_BYTES).fill(0xff);
+        bytes.set(head);
+        new DataView(bytes.buffer).setUint32(8, CRYPTO_BYTES, true);
+        return mustRefuse(await link.outcomeOf(bytes));
+      },
+    }),
+  ),
   {
     id: "M52",
     room,
