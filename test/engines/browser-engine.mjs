@@ -6,7 +6,7 @@ import { createServer } from "node:http";
 import { extname, join, normalize } from "node:path";
 
 const TYPES = { ".html": "text/html", ".js": "text/javascript", ".wasm": "application/wasm" };
-const LIMIT_MS = 120_000;
+const LIMIT_MS = 300_000;
 
 /** As of console-engine.mjs, and `close` when all is done. There is no vitest in a page. */
 export async function browserParts({ path }, project) {
@@ -20,36 +20,35 @@ export async function browserParts({ path }, project) {
   });
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
   const browser = await chromium.launch({ executablePath: path, args: ["--no-sandbox"] });
-  const open = async (name) => {
+  /** A page whose program has come so far that `ready` is true in it. Throws what it said otherwise. */
+  const open = async (name, ready) => {
     const page = await browser.newPage();
-    page.setDefaultTimeout(LIMIT_MS);
     const errors = [];
     page.on("pageerror", (error) => errors.push(error.message));
     await page.goto(`http://127.0.0.1:${server.address().port}/${name}`);
-    return { page, errors };
+    await page.waitForFunction(ready, undefined, { timeout: LIMIT_MS }).catch((error) => {
+      throw new Error([error.message, ...errors].join("\n"));
+    });
+    return page;
+  };
+  const digests = async (name) => {
+    const page = await open(name, () => window.digests !== undefined);
+    if (await page.evaluate(() => crossOriginIsolated)) throw new Error("the page is isolated: it was not to be");
+    let timer;
+    const late = new Promise((_, reject) => {
+      timer = setTimeout(reject, LIMIT_MS, new Error(`${name} is not done after ${LIMIT_MS / 1000} s`));
+    });
+    return Promise.race([page.evaluate(() => window.digests), late]).finally(() => clearTimeout(timer));
   };
   return {
     async anywhere() {
-      const { page, errors } = await open("anywhere/");
-      await page
-        .waitForFunction(() => document.title === "done")
-        .catch((error) => {
-          throw new Error([error.message, ...errors].join("\n"));
-        });
+      const page = await open("anywhere/", () => document.title === "done");
       const lines = await page.locator("li").allTextContents();
       if (lines.length === 0 || lines.some((line) => !line.startsWith("ok "))) throw new Error(lines.join("\n"));
       return `${lines.length} scenarios`;
     },
-    async hashes() {
-      const { page, errors } = await open("engines/hashes.html");
-      await page
-        .waitForFunction(() => window.digests !== undefined)
-        .catch((error) => {
-          throw new Error([error.message, ...errors].join("\n"));
-        });
-      if (await page.evaluate(() => crossOriginIsolated)) throw new Error("the page is isolated: it was not to be");
-      return page.evaluate(() => window.digests);
-    },
+    hashes: () => digests("engines/hashes.html"),
+    scenarios: () => digests("engines/scenarios.html"),
     async close() {
       await browser.close();
       server.close();

@@ -26,5 +26,8 @@ export function consoleParts({ path, words = [] }, project) {
     async hashes() {
       return JSON.parse(await program("engines/hashes-run.js"));
     },
+    async scenarios() {
+      return JSON.parse(await program("engines/scenarios-run.js"));
+    },
   };
 }

@@ -11,16 +11,19 @@ const CHROMIUM_PATHS = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/
 /** An engine that cannot be had here, and why: no failure of what was to be tested on it. */
 export class Missing extends Error {}
 
-/** Names for the command line. `node` is the one that runs this. */
+/**
+ * Names for the command line. `node` is the one that runs this. `scenarios`: the files of examples/scenarios are played on
+ * it too, which takes its time: three engines from two families will do.
+ */
 export const ENGINES = {
-  node: { find: async () => ({ version: process.version, path: process.execPath }) },
+  node: { find: async () => ({ version: process.version, path: process.execPath }), scenarios: true },
   "node@20": fromNpm("node@20.20.2"),
   "node@22": fromNpm("node@22.23.3"),
   "node@24": fromNpm("node@24.21.0"),
-  "node@26": fromNpm("node@26.10.0"),
+  "node@26": { ...fromNpm("node@26.10.0"), scenarios: true },
   bun: { ...fromNpm("bun@1.4.5"), words: ["--bun"] },
   deno: { ...fromNpm("deno@2.9.6"), words: ["run", "--allow-all"] },
-  chromium: { find: findChromium },
+  chromium: { find: findChromium, scenarios: true },
 };
 
 const SELF = "console.log(JSON.stringify({ version: process.version, path: process.execPath }))";

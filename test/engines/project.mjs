@@ -1,7 +1,7 @@
 // The project that every engine runs: examples/ci as a user has it, with the packed package from a tarball, and the
-// programs of test/engines/project beside it.
+// programs of test/engines/project and examples/scenarios beside it.
 
-import { cpSync, mkdtempSync, rmSync } from "node:fs";
+import { cpSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -21,6 +21,10 @@ export async function makeProject() {
       filter: (path) => !path.includes("node_modules"),
     });
     cpSync(join(root, "test/engines/project"), join(project, "engines"), { recursive: true });
+    const scenarios = join(project, "scenarios");
+    cpSync(join(root, "examples/scenarios"), scenarios, { recursive: true });
+    // A page cannot look into a folder.
+    writeFileSync(join(scenarios, "list.json"), JSON.stringify(readdirSync(scenarios)));
     await npm(project, "install", "--no-audit", "--no-fund", "--loglevel=error", join(folder, tarball));
     return { project, remove };
   } catch (error) {

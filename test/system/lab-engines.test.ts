@@ -11,7 +11,7 @@ const runner = fileURLToPath(new URL("../engines/run.mjs", import.meta.url));
 
 describeNeeding(["chromium"], "the lab on engines", () => {
   test("the example passes on Node and in Chromium, with the same captures", async () => {
-    const { stdout } = await promisify(execFile)(process.execPath, [runner, "node", "chromium"]);
+    const { stdout } = await promisify(execFile)(process.execPath, [runner, "--quick", "node", "chromium"]);
     expect(stdout).toMatch(/^node .* \d+ tests .* \d+ scenarios .* \d+ taken/m);
     expect(stdout).toMatch(/^chromium .* \d+ scenarios .* \d+ equal/m);
   });

@@ -34,12 +34,16 @@ async function digest(seed, build) {
 
 /** Of several arrays, one after the other, in hexadecimal digits. */
 export async function sha256(parts) {
+  const digest = await crypto.subtle.digest("SHA-256", parts.length === 1 ? parts[0] : joined(parts));
+  return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+function joined(parts) {
   const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
   let at = 0;
   for (const part of parts) {
     whole.set(part, at);
     at += part.length;
   }
-  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", whole));
-  return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return whole;
 }
