@@ -17,6 +17,7 @@ export class SplitDriver<T = unknown> implements RingDriver<T> {
   private readonly tokens = new Map<number, { descriptors: number[]; token: T }>();
   private nextAvail: number;
   private lastUsed: number;
+  private words: Uint16Array;
 
   /** `firstIndex`: where avail and used index stand already, 0 to 65535; the ring in memory must say the same. */
   constructor(
@@ -26,6 +27,7 @@ export class SplitDriver<T = unknown> implements RingDriver<T> {
     readonly eventIdx = false,
     firstIndex = 0,
   ) {
+    this.words = new Uint16Array(memory.data.buffer);
     this.nextAvail = firstIndex;
     this.lastUsed = firstIndex;
     for (let i = size - 1; i >= 0; i--) this.free.push(i);
@@ -42,7 +44,8 @@ export class SplitDriver<T = unknown> implements RingDriver<T> {
   add(buffers: Buffer[], token: T, indirectTable?: bigint): number | null {
     const count = indirectTable === undefined ? buffers.length : 1;
     if (this.free.length < count || buffers.length === 0) return null;
-    const descriptors = Array.from({ length: count }, () => this.free.pop()!);
+    const descriptors: number[] = [];
+    for (let i = 0; i < count; i++) descriptors.push(this.free.pop()!);
     if (indirectTable === undefined) {
       this.writeTable(this.ring.desc, buffers, descriptors);
     } else {
@@ -79,7 +82,7 @@ export class SplitDriver<T = unknown> implements RingDriver<T> {
     const entry = this.tokens.get(head);
     if (!entry) throw new Error(`the device gave back chain ${head}, which it did not have`);
     this.tokens.delete(head);
-    this.free.push(...entry.descriptors.reverse());
+    for (let i = entry.descriptors.length - 1; i >= 0; i--) this.free.push(entry.descriptors[i]!);
     this.lastUsed = (this.lastUsed + 1) & 0xffff;
     return { head, written, token: entry.token };
   }
@@ -109,14 +112,18 @@ export class SplitDriver<T = unknown> implements RingDriver<T> {
   }
 
   private writeTable(table: bigint, buffers: Buffer[], indices: number[]): void {
-    buffers.forEach((buffer, i) => {
+    for (let i = 0; i < buffers.length; i++) {
+      const buffer = buffers[i]!;
       const last = i === buffers.length - 1;
       const flags = (buffer.writable ? VIRTQ_DESC_F_WRITE : 0) | (last ? 0 : VIRTQ_DESC_F_NEXT);
       this.writeDescriptor(table, indices[i]!, buffer, flags, last ? 0 : indices[i + 1]!);
-    });
+    }
   }
 
   private halfWords(): Uint16Array {
-    return new Uint16Array(this.memory.data.buffer);
+    // A memory that was replaced by another has another buffer.
+    const { buffer } = this.memory.data;
+    if (this.words.buffer !== buffer) this.words = new Uint16Array(buffer);
+    return this.words;
   }
 }

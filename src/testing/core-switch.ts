@@ -90,7 +90,9 @@ export class CoreSwitch {
     const { bridge } = this;
     const struct = bridge.workers[worker]!;
     const list = struct.get("calls") >>> 2;
-    const pointers = Array.from(bridge.views.u32.subarray(list, list + struct.get("callCount")));
+    const count = struct.get("callCount");
+    if (count === 0) return [];
+    const pointers = Array.from(bridge.views.u32.subarray(list, list + count));
     return pointers.map((at) => {
       for (const port of bridge.ports.values()) {
         for (const queue of port.queues.values()) {

@@ -50,6 +50,8 @@ export interface DeviceFrame {
   frame: Uint8Array;
 }
 
+const NO_HEADER = new Uint8Array();
+
 /** Pair i has receiveq 2i and transmitq 2i+1. */
 export class GuestDevice {
   readonly port: BridgePort;
@@ -150,18 +152,16 @@ export class GuestDevice {
   }
 
   /** Sends a frame. False when the ring or the heap has no room for it. */
-  transmit(
-    frame: Uint8Array,
-    { pieces = [], indirect, pair = 0, header = new Uint8Array() }: TransmitOptions,
-  ): boolean {
-    const whole = concat([header, new Uint8Array(this.headerBytes - header.length), frame]);
+  transmit(frame: Uint8Array, { pieces = [], indirect, pair = 0, header = NO_HEADER }: TransmitOptions): boolean {
+    const whole = new Uint8Array(this.headerBytes + frame.length);
+    whole.set(header);
+    whole.set(frame, this.headerBytes);
     const address = this.heap.allocate(whole.length, 1);
     if (address === null) return false;
     const buffers: Buffer[] = [];
     let at = 0;
-    for (const piece of [...pieces, whole.length]) {
-      const length = Math.min(piece, whole.length - at);
-      if (length <= 0) break;
+    for (let i = 0; at < whole.length; i++) {
+      const length = Math.min(pieces[i] || whole.length, whole.length - at);
       buffers.push({ address: address + BigInt(at), length });
       at += length;
     }
@@ -194,6 +194,8 @@ export class GuestDevice {
     let first = take();
     while (first?.length === 0) first = take(); // a bad chain given back
     if (!first) return null;
+    // The usual case: the frame fills no second buffer.
+    if (this.chainsOf(first) === 1) return this.frameOf(first);
     const parts = [first];
     // num_buffers stands in the header; only buffers smaller than that leave it to the next ones.
     while (parts.length < this.chainsOf(concat(parts))) {
@@ -201,8 +203,11 @@ export class GuestDevice {
       if (!more) throw new Error(`the used ring ends after ${parts.length} buffers of a frame`);
       parts.push(more);
     }
-    const whole = concat(parts);
-    return { header: whole.slice(0, this.headerBytes), frame: whole.slice(this.headerBytes) };
+    return this.frameOf(concat(parts));
+  }
+
+  private frameOf(whole: Uint8Array): DeviceFrame {
+    return { header: whole.subarray(0, this.headerBytes), frame: whole.subarray(this.headerBytes) };
   }
 
   /** All frames received with their headers, whatever those ask for. `again`: gives the buffers anew. */
@@ -225,6 +230,8 @@ export class GuestDevice {
   }
 
   private bytesOf(buffers: Buffer[], written: number): Uint8Array {
+    const [only] = buffers;
+    if (buffers.length === 1 && written <= only!.length) return this.ram.read(only!.address, written);
     const parts: Uint8Array[] = [];
     let left = written;
     for (const { address, length } of buffers) {

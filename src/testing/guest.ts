@@ -1,7 +1,7 @@
 // A guest of the lab: sends when it is told, takes what arrives when it is called, and can be made to misbehave.
 
 import { leaveToDevice } from "./frames/read.js";
-import type { Station } from "./frames/address.js";
+import { macBytes, type Station } from "./frames/address.js";
 import { MILLISECOND } from "./clock.js";
 import { GuestDevice } from "./device.js";
 import { GuestDriver, type ReceivedFrame, type Trouble } from "./guest-driver.js";
@@ -48,6 +48,7 @@ export interface SendOptions {
 /** A simulated guest at a port of the lab's switch: it sends when told to, and takes what arrives. */
 export class LabGuest implements Station {
   readonly mac: string;
+  readonly macOctets: Uint8Array;
   readonly ip4: string;
   readonly ip6: string;
   readonly device: GuestDevice;
@@ -86,6 +87,7 @@ export class LabGuest implements Station {
     const { site = 0 } = lab.options;
     const [net, host] = [site, number + 1].map((octet) => octet.toString(16).padStart(2, "0"));
     this.mac = options.mac ?? `02:00:00:00:${net}:${host}`;
+    this.macOctets = macBytes(this.mac);
     this.ip4 = options.ip4 ?? `10.0.${site}.${number + 1}`;
     this.ip6 = options.ip6 ?? `fd00::${net}${host}`;
     this.plan = planGuest(options);
@@ -259,7 +261,8 @@ export class LabGuest implements Station {
 }
 
 /** Whether a guest's address is the frame's destination. */
-export function isFor(frame: Uint8Array, { mac }: Station): boolean {
-  for (let i = 0; i < 6; i++) if (frame[i] !== Number.parseInt(mac.slice(i * 3, i * 3 + 2), 16)) return false;
+export function isFor(frame: Uint8Array, { macOctets }: LabGuest): boolean {
+  // From the end, where those of one lab differ.
+  for (let i = 5; i >= 0; i--) if (frame[i] !== macOctets[i]) return false;
   return true;
 }

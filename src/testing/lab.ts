@@ -62,6 +62,7 @@ export class Lab {
   readonly random: Random;
   readonly clock: VirtualClock;
   readonly guests: LabGuest[] = [];
+  private readonly byPort = new Map<number, LabGuest>();
   readonly ledger = new Ledger();
   readonly capture: Capture;
   /** Seconds that the switch's clock is off the lab's: faults move it. */
@@ -70,6 +71,8 @@ export class Lab {
   readonly judge: RingJudge | undefined;
   private readonly kickDelay: number;
   private readonly callDelay: number;
+  /** When the last kick that was sent arrives; undefined once it has. */
+  private wakeAt: number | undefined;
   private flows = 0;
   /** Exchanges that clients of this lab have begun (traffic.ts). */
   exchanges = 0;
@@ -101,6 +104,7 @@ export class Lab {
     if (this.guests.some((guest) => guest.name === name)) throw new Error(`the lab has a guest "${name}" already`);
     const guest = new LabGuest(this, name, this.guests.length, options);
     this.guests.push(guest);
+    this.byPort.set(guest.port, guest);
     await guest.start();
     return guest;
   }
@@ -168,7 +172,14 @@ export class Lab {
 
   /** A driver kicks the switch; `extra`: nanoseconds that the kick is late. */
   kick(extra: number): void {
-    this.clock.after(this.kickDelay + extra, () => this.wake());
+    // Kicks that arrive at one moment are one, as they are in an eventfd's counter.
+    const at = this.clock.now + Math.round(this.kickDelay + extra);
+    if (this.wakeAt === at) return;
+    this.wakeAt = at;
+    this.clock.after(at - this.clock.now, () => {
+      if (this.wakeAt === at) this.wakeAt = undefined;
+      this.wake();
+    });
   }
 
   /** The switch wakes, moves all there is to move, and sleeps again (src/switch/worker-thread.ts does the same). */
@@ -189,8 +200,7 @@ export class Lab {
 
   private call(): void {
     for (const { port, index } of this.sw.takeCalls()) {
-      const guest = this.guests.find((each) => each.port === port)!;
-      guest.called(index, this.callDelay);
+      this.byPort.get(port)!.called(index, this.callDelay);
     }
   }
 

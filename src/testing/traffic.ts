@@ -2,7 +2,8 @@
 
 import { type RecordedFrame, readCapture } from "../capture/read.js";
 import { MILLISECOND, SECOND } from "./clock.js";
-import { put32 } from "./bytes.js";
+import { get16, put16, put32 } from "./bytes.js";
+import { fold } from "./frames/checksum.js";
 import type { Station } from "./frames/address.js";
 import { udp } from "./frames/transport.js";
 import { isFor, type LabGuest, type SendOptions } from "./guest.js";
@@ -64,7 +65,7 @@ function rated(options: RateOptions, gapFor: (gap: number, random: Random) => nu
   const lengths = typeof sizes === "number" ? [sizes] : sizes;
   if (!(perSecond > 0)) throw new Error(`a rate is more than 0 frames a second, not ${perSecond}`);
   return function* (from, flow, random) {
-    const make = options.make ?? ((number, length) => numbered(from, to, flow, number, length));
+    const make = options.make ?? numberer(from, to, flow);
     for (let number = 0; number < count; number++) {
       const length = lengths[number % lengths.length]!;
       const after = number % burst === 0 ? gapFor((burst * SECOND) / perSecond, random) : 0;
@@ -80,6 +81,32 @@ export function numbered(from: Station, to: Station | "broadcast", flow: number,
   put32(payload, 4, number);
   return udp({ from, to, payload });
 }
+
+/** Makes the frames of `numbered`, each from the first one of its length: only the number and the checksum differ. */
+function numberer(
+  from: Station,
+  to: Station | "broadcast",
+  flow: number,
+): (number: number, length: number) => Uint8Array {
+  const first = new Map<number, Uint8Array>();
+  return (number, length) => {
+    let model = first.get(length);
+    if (!model) {
+      model = numbered(from, to, flow, 0, length);
+      first.set(length, model);
+    }
+    const frame = model.slice();
+    put32(frame, UDP_PAYLOAD + 4, number);
+    // Sums of one's complement: what the number adds is added to what was there (RFC 1624).
+    const sum = fold((~get16(frame, UDP_CHECKSUM) & 0xffff) + (number >>> 16) + (number & 0xffff));
+    put16(frame, UDP_CHECKSUM, ~sum & 0xffff || 0xffff);
+    return frame;
+  };
+}
+
+/** Offsets in a frame with UDP over IPv4. */
+const UDP_CHECKSUM = 40;
+const UDP_PAYLOAD = 42;
 
 /** A source at work. */
 export class Flow implements FlowCounts {

@@ -10,6 +10,7 @@ import {
   type Lab,
   type LabGuest,
   linkLabs,
+  numbered,
   percentile,
   poisson,
   readCapture,
@@ -182,4 +183,17 @@ test("a damaged pcapng is refused", () => {
   expect(new DataView(orphan.buffer).getUint32(at, true)).toBe(6);
   orphan[at + 8] = 3;
   expect(() => readCapture(orphan)).toThrow("an interface that the file does not describe");
+});
+
+test("the frames of a rate are those that numbered makes, checksums and all", async () => {
+  const lab = await createLab();
+  const [a, b] = [await lab.guest("a"), await lab.guest("b")];
+  for (const to of [b, "broadcast"] as const) {
+    const frames = constantRate({ to, perSecond: 1, sizes: [60, 1514, 61], count: 70_000 })(a, 0xffff_0001, lab.random);
+    for (let number = 0; number < 70_000; number++) {
+      const { frame } = frames.next().value!;
+      if (number > 20 && number % 4099 !== 0 && number < 69_990) continue;
+      expect(frame).toEqual(numbered(a, to, 0xffff_0001, number, [60, 1514, 61][number % 3]!));
+    }
+  }
 });
