@@ -27,15 +27,31 @@ export function checkNames(scenario: Scenario): Problem[] {
     }
   }
   checkGuests(scenario, report);
+  const joins = joiner();
   for (const [name, { between }] of Object.entries(scenario.links ?? {})) {
     for (const [i, end] of between.entries())
       known(end, switchesOf(scenario), "switch", ["links", name, "between", i], report);
     if (between[0] === between[1]) report(["links", name, "between"], "a link joins two different switches");
+    else if (!joins(between)) {
+      report(["links", name, "between"], "makes a loop with the links above, in which a broadcast goes round for ever");
+    }
   }
   for (const [name, spec] of Object.entries(scenario.traffic ?? {})) checkTraffic(scenario, name, spec, report);
   for (const [i, spec] of (scenario.faults ?? []).entries()) checkFault(scenario, ["faults", i], spec, report);
   for (const [i, spec] of (scenario.expect ?? []).entries()) checkExpectation(scenario, ["expect", i], spec, report);
   return problems;
+}
+
+/** Tells for one link after the other whether it joins what the links before have not joined yet. */
+function joiner(): (ends: readonly [string, string]) => boolean {
+  const root = new Map<string, string>();
+  const rootOf = (name: string): string => (root.has(name) ? rootOf(root.get(name)!) : name);
+  return ([a, b]) => {
+    const [one, two] = [rootOf(a), rootOf(b)];
+    if (one === two) return false;
+    root.set(one, two);
+    return true;
+  };
 }
 
 function checkGuests(scenario: Scenario, report: Report): void {

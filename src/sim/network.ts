@@ -106,6 +106,23 @@ export class Network {
       const link = { name: `link ${name}`, bitsPerSecond: rate, delay, loss, queueBytes: queue };
       this.links.set(name, await linkLabs(a!, b!, link));
     }
+    for (const lab of this.labs.values()) this.announce(lab);
+  }
+
+  /** What guests have said before the beginning has come over the links: each switch knows behind which of them they are. */
+  private announce(lab: Lab): void {
+    const { bridge, now } = lab.sw;
+    const ends = [...this.links.values()].flatMap(({ forth, back }) => [
+      { near: back.to, far: forth.to },
+      { near: forth.to, far: back.to },
+    ]);
+    const tell = (from: Lab, behind: LabGuest, came: LabGuest): void => {
+      for (const guest of from.guests) {
+        if (guest.options.announce ?? true) bridge.learn(behind.device.port, guest.mac, now);
+      }
+      for (const { near, far } of ends) if (near.lab === from && near !== came) tell(far.lab, behind, far);
+    };
+    for (const { near, far } of ends) if (near.lab === lab) tell(far.lab, near, far);
   }
 
   private schedule(name: string, spec: TrafficSpec): void {

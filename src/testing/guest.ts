@@ -134,9 +134,10 @@ export class LabGuest implements Station {
       return false;
     }
     this.sent++;
-    const { ledger, capture, clock, guests } = this.lab;
+    const { ledger, capture, clock } = this.lab;
     if (offload) ledger.offloaded++;
-    if (!guests.some((guest) => guest.connected && isFor(frame, guest))) ledger.flooded = true;
+    const receiver = this.lab.guestFor(frame);
+    if (!receiver?.connected || receiver.options.announce === false) ledger.flooded = true;
     if (origin) ledger.passedOn(whole.frame, origin);
     else ledger.sent(whole.frame, clock.now, flow);
     capture.frame(this.name, "in", whole.frame, clock.now);

@@ -2,6 +2,7 @@
 // running switch; instead of eventfds and workers there are events.
 
 import { DROP_CAUSE_NAMES } from "../core/causes.js";
+import { get16, get32 } from "./bytes.js";
 import { Capture } from "./capture.js";
 import { MILLISECOND, SECOND, VirtualClock } from "./clock.js";
 import { CoreSwitch } from "./core-switch.js";
@@ -63,6 +64,7 @@ export class Lab {
   readonly clock: VirtualClock;
   readonly guests: LabGuest[] = [];
   private readonly byPort = new Map<number, LabGuest>();
+  private readonly byAddress = new Map<number, LabGuest>();
   readonly ledger = new Ledger();
   readonly capture: Capture;
   /** Seconds that the switch's clock is off the lab's: faults move it. */
@@ -105,6 +107,7 @@ export class Lab {
     const guest = new LabGuest(this, name, this.guests.length, options);
     this.guests.push(guest);
     this.byPort.set(guest.port, guest);
+    this.byAddress.set(addressKey(guest.macOctets), guest);
     await guest.start();
     return guest;
   }
@@ -114,6 +117,11 @@ export class Lab {
     const guest = this.guests.find((each) => each.name === name);
     if (!guest) throw new Error(`the lab has no guest "${name}"`);
     return guest;
+  }
+
+  /** The guest that a frame is for by its destination address; undefined when there is none. */
+  guestFor(frame: Uint8Array): LabGuest | undefined {
+    return this.byAddress.get(addressKey(frame));
   }
 
   /** Lets that many milliseconds pass. */
@@ -214,4 +222,9 @@ export class Lab {
     if (this.sw.bridge.ageFdb(this.sw.now) > 0) this.ledger.flooded = true;
     this.clock.after(SECOND, () => this.tick(), "background");
   }
+}
+
+/** The six octets that a frame begins with, as one number. */
+function addressKey(octets: Uint8Array): number {
+  return get16(octets, 0) * 2 ** 32 + get32(octets, 2);
 }

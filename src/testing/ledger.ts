@@ -1,6 +1,8 @@
 // Every frame of a lab from its sender's ring to its receivers' drivers: who sent it, when, and who has it.
 // Frames are known by their bytes, so two frames of the same bytes are two of one kind, in the order of their times.
 
+import { FrameTable } from "./frame-table.js";
+
 /** What a traffic source sent and what became of it (traffic.ts). */
 export interface FlowCounts {
   sent: number;
@@ -20,17 +22,19 @@ export interface Origin {
   place: number;
 }
 
-/** Frames of the same bytes. Nearly always it is one frame with one receiver, so the first of each stands apart. */
-interface Kind extends Origin {
-  again: Origin[] | undefined;
-  /** How many of them each guest has received. */
-  guest: string | undefined;
-  count: number;
-  others: Map<string, number> | undefined;
+/** What a row of the table has no column for: frames of the same bytes as an earlier one, and further receivers. */
+interface More {
+  again: Origin[];
+  /** How many of them each other guest has received. */
+  counts: Map<number, number>;
 }
 
 export class Ledger {
-  private readonly kinds = new Map<number, Kind>();
+  private readonly table = new FrameTable();
+  private readonly more = new Map<number, More>();
+  private readonly flows: FlowCounts[] = [];
+  private readonly flowNumbers = new Map<FlowCounts, number>();
+  private readonly guestNumbers = new Map<string, number>();
   /** What no sender ever sent, what came to one guest more often than it was sent. First eight of each, as sentences. */
   readonly foreign: string[] = [];
   readonly duplicates: string[] = [];
@@ -47,14 +51,10 @@ export class Ledger {
   }
 
   /** The end of a link has put a frame into its ring which another lab's ledger knows already. */
-  passedOn(frame: Uint8Array, { at, flow, place }: Origin): void {
-    const key = keyOf(frame);
-    const kind = this.kinds.get(key);
-    if (!kind) {
-      const nobody = { again: undefined, guest: undefined, count: 0, others: undefined };
-      this.kinds.set(key, { at, flow, place, ...nobody });
-    } else if (kind.again) kind.again.push({ at, flow, place });
-    else kind.again = [{ at, flow, place }];
+  passedOn(frame: Uint8Array, origin: Origin): void {
+    const row = this.table.find(frame);
+    if (row < 0) this.table.add(origin.at, this.numberOf(origin.flow), origin.place);
+    else this.moreOf(row).again.push(origin);
   }
 
   /**
@@ -62,16 +62,16 @@ export class Ledger {
    * the guest is the end of a link: the frame is still under way.
    */
   received(frame: Uint8Array, guest: string, at: number, describe: () => string, relay = false): Origin | undefined {
-    const kind = this.kinds.get(keyOf(frame));
-    if (!kind) {
+    const row = this.table.find(frame);
+    if (row < 0) {
       if (this.offloaded === 0) note(this.foreign, `${guest} received what nobody sent: ${describe()}`);
       return undefined;
     }
-    const number = countFor(kind, guest) - 1;
-    const origin = number === 0 ? kind : kind.again?.[number - 1];
+    const number = this.countFor(row, guest);
+    const origin = this.originOf(row, number);
     if (!origin) {
-      const sent = 1 + (kind.again?.length ?? 0);
-      note(this.duplicates, `${guest} received ${number + 1} of ${sent} sent: ${describe()}`);
+      const sent = 1 + (this.more.get(row)?.again.length ?? 0);
+      note(this.duplicates, `${guest} received ${number} of ${sent} sent: ${describe()}`);
       return undefined;
     }
     if (origin.flow && !relay) arrived(origin.flow, guest, origin.place, (at - origin.at) / 1e6);
@@ -80,12 +80,58 @@ export class Ledger {
 
   /** Frames that no guest has. */
   get unseen(): number {
+    const { count, rows } = this.table;
     let unseen = 0;
-    for (const { again, count, others } of this.kinds.values()) {
-      const most = others ? Math.max(count, ...others.values()) : count;
-      unseen += Math.max(0, 1 + (again?.length ?? 0) - most);
+    for (let row = 0; row < rows; row++) if (count[row] === 0) unseen++;
+    for (const [row, { again, counts }] of this.more) {
+      // The first of them is in the sum above.
+      const most = Math.max(count[row]!, ...counts.values());
+      unseen += Math.max(0, 1 + again.length - most) - (count[row] === 0 ? 1 : 0);
     }
     return unseen;
+  }
+
+  /** The first, second, … frame of a row. */
+  private originOf(row: number, number: number): Origin | undefined {
+    if (number > 1) return this.more.get(row)?.again[number - 2];
+    const { at, flow, place } = this.table;
+    return { at: at[row]!, flow: this.flows[flow[row]!], place: place[row]! };
+  }
+
+  /** One more of a row for a guest: how many it has now. */
+  private countFor(row: number, name: string): number {
+    const { guest, count } = this.table;
+    let number = this.guestNumbers.get(name);
+    if (number === undefined) {
+      number = this.guestNumbers.size;
+      this.guestNumbers.set(name, number);
+    }
+    if (guest[row] === -1) guest[row] = number;
+    if (guest[row] === number) return ++count[row]!;
+    const { counts } = this.moreOf(row);
+    const now = (counts.get(number) ?? 0) + 1;
+    counts.set(number, now);
+    return now;
+  }
+
+  private moreOf(row: number): More {
+    let more = this.more.get(row);
+    if (!more) {
+      more = { again: [], counts: new Map() };
+      this.more.set(row, more);
+    }
+    return more;
+  }
+
+  /** -1 for a frame of no flow. */
+  private numberOf(flow: FlowCounts | undefined): number {
+    if (flow === undefined) return -1;
+    let number = this.flowNumbers.get(flow);
+    if (number === undefined) {
+      number = this.flows.push(flow) - 1;
+      this.flowNumbers.set(flow, number);
+    }
+    return number;
   }
 }
 
@@ -97,29 +143,6 @@ function arrived(flow: FlowCounts, guest: string, place: number, latency: number
   else flow.latest.set(guest, place);
 }
 
-/** One more of a kind for a guest: how many it has now. */
-function countFor(kind: Kind, guest: string): number {
-  if (kind.guest === undefined) kind.guest = guest;
-  if (kind.guest === guest) return ++kind.count;
-  kind.others ??= new Map();
-  const count = (kind.others.get(guest) ?? 0) + 1;
-  kind.others.set(guest, count);
-  return count;
-}
-
 function note(list: string[], text: string): void {
   if (list.length < 8) list.push(text);
-}
-
-/** A hash of 53 bits of bytes and length (cyrb53): two of a million frames share one once in ten thousand runs. */
-function keyOf(bytes: Uint8Array): number {
-  let a = 0xdeadbeef ^ bytes.length;
-  let b = 0x41c6ce57 ^ bytes.length;
-  for (let i = 0; i < bytes.length; i++) {
-    a = Math.imul(a ^ bytes[i]!, 2654435761);
-    b = Math.imul(b ^ bytes[i]!, 1597334677);
-  }
-  a = Math.imul(a ^ (a >>> 16), 2246822507) ^ Math.imul(b ^ (b >>> 13), 3266489909);
-  b = Math.imul(b ^ (b >>> 16), 2246822507) ^ Math.imul(a ^ (a >>> 13), 3266489909);
-  return 4294967296 * (2097151 & b) + (a >>> 0);
 }

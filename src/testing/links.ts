@@ -33,7 +33,8 @@ export class LinkDirection {
   private freeAt = 0;
 
   constructor(
-    private readonly to: LabGuest,
+    /** The link's end at the far switch. */
+    readonly to: LabGuest,
     private readonly options: LinkOptions,
     private readonly random: Random,
   ) {}

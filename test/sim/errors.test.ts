@@ -91,6 +91,11 @@ const BAD: [string, string, string][] = [
     "x.yaml:5:10: variants.one.seed: is the same in all variants",
   ],
   [
+    "links that make a loop",
+    `${GOOD}switches: [one, two]\nlinks:\n  l: { between: [one, two] }\n  m: { between: [two, one] }`,
+    "x.yaml:7:17: links.m.between: makes a loop with the links above",
+  ],
+  [
     "a link to nowhere",
     `${GOOD}links: { l: { between: [switch, two] } }`,
     'there is no switch "two"; there are switch',
