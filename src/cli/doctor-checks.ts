@@ -19,13 +19,17 @@ function descriptorsOf(pairs: number): number {
 /** What the process needs beside its ports: Node, the workers' eventfds, the control socket. */
 const BASE_DESCRIPTORS = 64;
 
-/** Checks of the machine; `pairsOfPorts` has the queue pairs of each configured port. */
-export function machineChecks(machine: Machine, pairsOfPorts: readonly number[]): Check[] {
+/**
+ * Checks of the machine; `pairsOfPorts` has the queue pairs of each configured port, `postcopy` says whether one of them
+ * is to offer postcopy migration.
+ */
+export function machineChecks(machine: Machine, pairsOfPorts: readonly number[], postcopy = false): Check[] {
   return [
     node(machine),
     systemCalls(machine),
     memory(machine),
     mapping(machine),
+    userfault(machine, postcopy),
     openFiles(machine, pairsOfPorts),
     mappingsLimit(machine),
     sharedMemoryFolder(machine),
@@ -88,6 +92,17 @@ function mapping(machine: Machine): Check {
         what: `a memory file cannot be mapped into the WebAssembly memory: ${fault}`,
         fix: "allow memfd_create and mmap to this process: look at its container's seccomp profile",
       };
+}
+
+/** Only ports with `postcopy: true` need it. */
+function userfault(machine: Machine, postcopy: boolean): Check {
+  const name = "postcopy";
+  const fault = machine.userfaultFault();
+  if (fault === undefined) return { name, status: "ok", what: "ports with postcopy: true offer postcopy migration" };
+  const what = `no port can offer postcopy migration: ${fault}`;
+  if (!postcopy) return { name, status: "ok", what: `${what}; none is to` };
+  const fix = "use Linux 5.11 or later and allow userfaultfd in the seccomp profile, or give the user /dev/userfaultfd";
+  return { name, status: "warn", what, fix };
 }
 
 function openFiles(machine: Machine, pairsOfPorts: readonly number[]): Check {

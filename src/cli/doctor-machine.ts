@@ -5,6 +5,7 @@ import { accessSync, constants, lstatSync, readFileSync, readSync, statfsSync, s
 import { libc, unsupportedReason } from "../sys/libc.js";
 import { hostPageSize, mapInto, memoryBase, unmap } from "../sys/mapping.js";
 import { closeFd, createMemfd } from "../sys/memfd.js";
+import { userfaultFault } from "../sys/userfault.js";
 
 export interface Machine {
   platform: string;
@@ -30,6 +31,8 @@ export interface Machine {
   memoryFault(): string | undefined;
   /** Maps a memory file into a WebAssembly memory and sees that writes arrive; returns why not. */
   mappingFault(): string | undefined;
+  /** Makes a userfaultfd; returns why not. */
+  userfaultFault(): string | undefined;
 }
 
 /** This machine. */
@@ -72,6 +75,7 @@ export function thisMachine(env: Record<string, string | undefined>): Machine {
     systemCallFault: () => unsupportedReason(process.platform, process.arch) ?? fault(() => libc()),
     memoryFault: () => fault(() => new WebAssembly.Memory({ initial: 65536, maximum: 65536, shared: true })),
     mappingFault: () => fault(tryMapping),
+    userfaultFault,
   };
 }
 

@@ -33,7 +33,8 @@ export function examine(options: DoctorOptions, machine: Machine): Check[] {
   const control = config?.control ?? options.control ?? defaultControlPath(machine.env, machine.uid);
   const ports = config?.ports ?? [];
   const pairs = ports.map(({ queues }) => queues);
-  return [...checks, ...machineChecks(machine, pairs), ...socketChecks(machine, control, ports)];
+  const postcopy = ports.some((port) => port.postcopy === true);
+  return [...checks, ...machineChecks(machine, pairs, postcopy), ...socketChecks(machine, control, ports)];
 }
 
 /** Runs the command; the exit code is 1 when a check failed. */

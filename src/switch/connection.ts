@@ -198,6 +198,11 @@ export class Connection {
       this.memoryTimer = undefined;
     } else {
       this.memoryTimer ??= setTimeout(() => {
+        // What is being carried out may be just that, and waits for a worker who waits for another port's pages.
+        if (this.busy) {
+          this.memoryTimer = undefined;
+          return;
+        }
         this.port.fail(
           "the front-end set features but shared no memory: is the guest's RAM shared? " +
             "QEMU: -object memory-backend-memfd,id=mem,size=…,share=on -machine memory-backend=mem",

@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { doctorCommand, examine } from "../../src/cli/doctor.js";
-import type { Check } from "../../src/cli/doctor-checks.js";
+import { type Check, machineChecks } from "../../src/cli/doctor-checks.js";
 import { type Machine, thisMachine } from "../../src/cli/doctor-machine.js";
 import { socketChecks } from "../../src/cli/doctor-sockets.js";
 import type { PortConfig } from "../../src/config/schema.js";
@@ -44,11 +44,19 @@ function machine(rest: Partial<Machine> = {}, files: Record<string, string> = {}
     systemCallFault: () => undefined,
     memoryFault: () => undefined,
     mappingFault: () => undefined,
+    userfaultFault: () => undefined,
     ...rest,
   };
 }
 
 const find = (checks: readonly Check[], name: string) => checks.find((check) => check.name === name);
+
+it("without userfaultfd only a port that is to offer postcopy migration has a warning", () => {
+  const without = machine({ userfaultFault: () => "userfaultfd: operation not permitted (EPERM)" });
+  const check = (postcopy: boolean) => find(machineChecks(without, [1], postcopy), "postcopy");
+  expect(check(false)).toMatchObject({ status: "ok", what: expect.stringContaining("EPERM") });
+  expect(check(true)).toMatchObject({ status: "warn", fix: expect.stringContaining("/dev/userfaultfd") });
+});
 
 it("a good machine has nothing but ok, and no fix", () => {
   const checks = examine({}, machine());

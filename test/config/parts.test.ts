@@ -50,6 +50,12 @@ describe("parsePortFlag", () => {
     });
   });
 
+  it("offers postcopy migration when that is asked for, and says nothing of it otherwise", () => {
+    expect(parsePortFlag("vm1=listen:/a,postcopy=true", CONTEXT)).toMatchObject({ postcopy: true });
+    expect(parsePortFlag("vm1=listen:/a,postcopy=false", CONTEXT)).not.toHaveProperty("postcopy");
+    expect(() => parsePortFlag("vm1=listen:/a,postcopy=1", CONTEXT)).toThrow('must be true or false, not "1"');
+  });
+
   it("turns offloads off, and says no more of it when they are on", () => {
     expect(parsePortFlag("vm1=listen:/a,offloads=false", CONTEXT)).toMatchObject({ offloads: false });
     expect(parsePortFlag("vm1=listen:/a,offloads=true", CONTEXT)).not.toHaveProperty("offloads");

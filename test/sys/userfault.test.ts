@@ -1,5 +1,6 @@
 // Pages that are missing: who touches one waits, and goes on when it has come, or when nothing is to come any more.
 
+import { fstatSync } from "node:fs";
 import { Worker } from "node:worker_threads";
 import { afterEach, describe, expect, it } from "vitest";
 import { hostPageSize, keepSmallPages, mapInto, memoryBase, unmap } from "../../src/sys/mapping.js";
@@ -58,7 +59,7 @@ describeLinux("userfaultfd", () => {
         worker.once("message", resolve);
         worker.postMessage(at);
       });
-    return { page, memory, base, length, fd, address, read };
+    return { page, memory, base, length, file, fd, address, read };
   }
 
   async function fault(fd: number): Promise<bigint> {
@@ -89,13 +90,15 @@ describeLinux("userfaultfd", () => {
   });
 
   it("who waits in memory that is unmapped goes on in what is there instead; the file gets no page by it", async () => {
-    const { page, base, length, fd, address, memory, read } = start();
+    const { page, base, length, file, fd, address, memory, read } = start();
     const byte = read(WINDOW + page);
     await fault(fd);
+    const before = fstatSync(file).blocks;
     unmap(base, WINDOW, length);
     wakeFaults(fd, address, length);
     expect(await byte).toBe(0);
     expect(new Uint8Array(memory.buffer)[WINDOW]).toBe(0);
+    expect(fstatSync(file).blocks).toBe(before);
   });
 
   it("memory that is no multiple of pages is refused", () => {

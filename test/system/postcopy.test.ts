@@ -1,4 +1,4 @@
-// Postcopy migration: the guest goes on at its destination before its memory has come. Frames are delivered to it, and
+// F22 with postcopy migration: the guest goes on at its destination before its memory has come. Frames are delivered to it, and
 // taken from it, out of pages that are still at the source: first at another port of the same switch, then at another
 // switch. A peer pings it and sends it a TCP stream all the while.
 import { setTimeout as sleep } from "node:timers/promises";
