@@ -11,6 +11,7 @@ import type { CompareFlags } from "./bench-compare.js";
 import type { CaptureFlags } from "./capture.js";
 import type { CheckFlags } from "./check.js";
 import { type Io, processIo, UsageError } from "./io.js";
+import type { ReplayFlags } from "./replay.js";
 import type { SimFlags } from "./sim.js";
 import { packageVersion } from "../version.js";
 
@@ -163,6 +164,32 @@ function createProgram(io: Io, perform: Perform): Command {
       perform(async () => {
         const { captureCommand } = await import("./capture.js");
         return captureCommand({ ...options, ports, control: control() }, io);
+      }),
+    );
+
+  program
+    .command("replay")
+    .description(
+      "send the frames of a capture file (pcap or pcapng) into a running switch, in the place of a port's guest",
+    )
+    .argument("<file>", '"-" is standard input')
+    .requiredOption("-p, --port <name>", "the port that they come from; no guest may be attached there")
+    .option("--to <name>", "to the guest of this port, whatever addresses they have")
+    .option("--speed <x>", "so many times as fast as they were captured (default: 1)", positiveNumber)
+    .option("--rate <n>", "so many frames in a second", positiveNumber)
+    .option("--topspeed", "as fast as the switch takes them")
+    .option("--loop <n>", "send the file so many times", positiveInteger)
+    .addOption(
+      new Option("--direction <direction>", "only frames that this capture has marked so; unmarked ones always go")
+        .choices(["in", "out", "all"])
+        .default("in"),
+    )
+    .option("--interface <name>", "only frames of this interface of the file")
+    .option("-f, --filter <expression>", "only frames that match (docs/CAPTURE.md)")
+    .action((file: string, options: ReplayFlags) =>
+      perform(async () => {
+        const { replayCommand } = await import("./replay.js");
+        return replayCommand({ ...options, file, control: control() }, io);
       }),
     );
 
