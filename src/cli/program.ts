@@ -306,6 +306,11 @@ function createProgram(io: Io, perform: Perform): Command {
     .option("--junit <file>", "write the answers as JUnit's XML")
     .option("--pcap <file>", "write what all ports saw, as pcapng")
     .option("--json", "print JSON")
+    .option(
+      "--runs <n>",
+      "play so many seeds; the first that fails is cut down to the least that still does",
+      positiveInteger,
+    )
     .action((file: string, options: SimFlags) =>
       perform(async () => {
         const { simCommand } = await import("./sim.js");

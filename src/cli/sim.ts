@@ -7,7 +7,8 @@ import { simulationJunit } from "../sim/junit.js";
 import { type LoadedScenario, loadScenario } from "../sim/load.js";
 import { simulationReport } from "../sim/report.js";
 import { simulate, type SimulationOptions } from "../sim/run.js";
-import type { Io } from "./io.js";
+import { type Io, UsageError } from "./io.js";
+import { swarmCommand } from "./sim-swarm.js";
 import { simulationView } from "./sim-view.js";
 
 /** As written on the command line; absent ones were not. */
@@ -17,16 +18,19 @@ export interface SimFlags {
   junit?: string;
   pcap?: string;
   json?: boolean;
+  runs?: number;
 }
 
 /** Runs the command; exit code 1 when an expectation failed. Throws a ConfigError for a file that is none. */
 export async function simCommand(file: string, flags: SimFlags, io: Io): Promise<number> {
   const loaded = read(file);
   const name = basename(file, extname(file));
+  if (flags.runs !== undefined) refuseFiles(flags);
   const options: SimulationOptions = {
     ...{ seed: flags.seed, capture: flags.pcap !== undefined },
     readFile: (path) => readReplay(file, path),
   };
+  if (flags.runs !== undefined) return swarmCommand(loaded, name, { ...options, runs: flags.runs }, io);
   const started = performance.now();
   const { result, pcapng } = await simulate(loaded, options);
   const seconds = (performance.now() - started) / 1000;
@@ -35,6 +39,13 @@ export async function simCommand(file: string, flags: SimFlags, io: Io): Promise
   if (flags.junit !== undefined) writeFileSync(flags.junit, simulationJunit(result, name));
   io.stdout.write(flags.json ? `${JSON.stringify(result, null, 2)}\n` : `${simulationView(result, seconds)}\n`);
   return result.pass ? 0 : 1;
+}
+
+/** Many seeds have no one page or capture. */
+function refuseFiles(flags: SimFlags): void {
+  for (const flag of ["report", "junit", "pcap", "json"] as const) {
+    if (flags[flag]) throw new UsageError(`--${flag} is of one run: run the seed that fails with it, without --runs`);
+  }
 }
 
 function read(file: string): LoadedScenario {

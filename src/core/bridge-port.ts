@@ -86,6 +86,11 @@ export class BridgeQueue {
     return this.struct.load("statusDescriptor");
   }
 
+  /** Frames that the switch has taken from a transmitq, or put into a receiveq. */
+  get frames(): number {
+    return this.struct.get("frames");
+  }
+
   counters(): QueueCounters {
     const { struct } = this;
     const drops = Array.from(this.dropCounters, Number);

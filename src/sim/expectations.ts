@@ -19,8 +19,11 @@ export interface Check {
   pass: boolean;
 }
 
-/** Every answer, the conservation of frames first, run by run. */
+/** Every answer: first runs that broke off, then the conservation of frames, then what the file says. */
 export function examine(scenario: Scenario, runs: readonly Finished[]): Check[] {
+  const broken = runs.filter(({ broke }) => broke !== undefined);
+  // Half a run says nothing more.
+  if (broken.length > 0) return broken.map(brokeOff);
   const checks = (scenario.conserved ?? true) ? runs.map(conserved) : [];
   for (const [number, spec] of (scenario.expect ?? []).entries()) {
     for (const run of runs) {
@@ -28,6 +31,11 @@ export function examine(scenario: Scenario, runs: readonly Finished[]): Check[] 
     }
   }
   return checks;
+}
+
+function brokeOff({ variant, broke }: Finished): Check {
+  const what = { number: undefined, variant, what: "run", expected: "no rule of the rings broken" };
+  return { ...what, came: broke!, why: undefined, pass: false };
 }
 
 function conserved(run: Finished): Check {

@@ -6,4 +6,7 @@ export { type LoadedScenario, loadScenario } from "./load.js";
 export { simulationJunit } from "./junit.js";
 export { simulationReport } from "./report.js";
 export type { FlowResult, GuestResult, LinkResult, RunResult } from "./result.js";
+export { type Shrunk, type ShrinkOptions, shrink } from "./shrink.js";
+export { type Failure, type SwarmOptions, type SwarmResult, swarm } from "./swarm.js";
+export { scenarioText } from "./write.js";
 export { type Simulation, type SimulationOptions, type SimulationResult, simulate } from "./run.js";

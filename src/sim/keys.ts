@@ -81,13 +81,13 @@ export function oneOrMore<T>(item: z.ZodType<T>, what: string) {
   );
 }
 
-const NAME = /^[A-Za-z][A-Za-z0-9._-]{0,31}$/;
+const NAME = /^[A-Za-z][A-Za-z0-9._-]{0,63}$/;
 
 /** A name of something in the file: what it names is looked up later. */
 export function name() {
   return checked<string>(
     (value) => typeof value === "string" && NAME.test(value),
-    "a name: a letter, then letters, digits, dots, dashes or underscores, 32 at most",
+    "a name: a letter, then letters, digits, dots, dashes or underscores, 64 at most",
   );
 }
 

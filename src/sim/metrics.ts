@@ -15,6 +15,8 @@ export interface Finished {
   expanded: Expanded;
   network: Network;
   sampler: Sampler;
+  /** Why it did not come to its end: a driver or the judge found what no switch may do. */
+  broke: string | undefined;
 }
 
 /** Undefined when there is nothing to measure: no frame was received, none was sent. */

@@ -95,7 +95,7 @@ export class Network {
         callMicros: settings["call-us"],
         fdb: fdbOf(settings),
         capture: options.capture ?? false,
-        ...{ keep: false, site, wasm: options.wasm },
+        ...{ keep: false, site, wasm: options.wasm, judge: scenario.judge === "memory" ? true : scenario.judge },
         clock: site === 0 ? undefined : this.first.clock,
       });
       this.labs.set(name, lab);

@@ -41,8 +41,7 @@ export async function simulate(
     const expanded = expand(each, seed);
     const network = await Network.make(expanded.scenario, options);
     const sampler = new Sampler(network, expanded);
-    await network.run();
-    runs.push({ variant, expanded, network, sampler });
+    runs.push({ variant, expanded, network, sampler, broke: await outcome(network) });
   }
   const checks = examine(scenario, runs);
   const result = {
@@ -50,6 +49,17 @@ export async function simulate(
     pass: checks.every(({ pass }) => pass),
   };
   return { result, pcapng: () => (options.capture ? captureOf(runs) : undefined) };
+}
+
+/** Undefined when a run came to its end; else why not. What is the scenario's or its files' fault is thrown. */
+async function outcome(network: Network): Promise<string | undefined> {
+  try {
+    await network.run();
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof Error) || error.name === "ConfigError") throw error;
+    return error.message.split("\n", 1)[0];
+  }
 }
 
 /** The ports of all switches and variants in one file, in the order of their times. */

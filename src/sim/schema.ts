@@ -167,6 +167,11 @@ export const ScenarioSchema = z.strictObject({
   faults: key(list(FaultSchema, "faults"), "what goes wrong"),
   expect: key(list(ExpectSchema, "expectations"), "what must have come of it"),
   conserved: key(yesOrNo(), "no frame is lost uncounted, doubled or changed", "true"),
+  judge: key(
+    oneOf(["rings", "memory"]),
+    "what the switch does is held against the specification at each of its steps: every ring, or every byte of memory too, which is slow",
+    "nothing",
+  ),
   variants: key(
     map(z.record(z.string(), z.unknown()), "changes"),
     "runs that differ: each says only what is different, in the keys above; a list is replaced whole",

@@ -128,8 +128,11 @@ export class GuestDevice {
 
   /** Drop counters of a queue that are not 0, by the name of their cause (src/core/causes.ts). */
   dropsByCause(index: number): Record<string, number> {
-    const { drops } = this.queue(index).counters();
-    return Object.fromEntries(DROP_CAUSE_NAMES.map((name, i) => [name, drops[i]!] as const).filter(([, n]) => n > 0));
+    const all: Record<string, number> = {};
+    for (const [i, count] of this.queue(index).counters().drops.entries()) {
+      if (count > 0) all[DROP_CAUSE_NAMES[i]!] = count;
+    }
+    return all;
   }
 
   /** Why the switch has stopped a queue, as a sentence; undefined while it is in order. */

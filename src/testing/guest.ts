@@ -171,7 +171,7 @@ export class LabGuest implements Station {
     const count = (parity: number) =>
       this.indices
         .filter((index) => index % 2 === parity)
-        .reduce((sum, index) => sum + this.device.queue(index).counters().frames, 0);
+        .reduce((sum, index) => sum + this.device.queue(index).frames, 0);
     return { taken: count(1), delivered: count(0) };
   }
 

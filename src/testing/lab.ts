@@ -150,12 +150,12 @@ export class Lab {
 
   /** Drops of all ports that are not 0, by the names of their causes. */
   drops(): Record<string, number> {
-    const all: Record<string, number> = {};
-    for (const name of DROP_CAUSE_NAMES) {
-      const count = this.guests.reduce((sum, guest) => sum + (guest.drops()[name] ?? 0), 0);
-      if (count > 0) all[name] = count;
+    const sums: Record<string, number> = {};
+    for (const guest of this.guests) {
+      for (const [name, count] of Object.entries(guest.drops())) sums[name] = (sums[name] ?? 0) + count;
     }
-    return all;
+    // In the order of the causes, not in that of the guests.
+    return Object.fromEntries(DROP_CAUSE_NAMES.filter((name) => name in sums).map((name) => [name, sums[name]!]));
   }
 
   /** Addresses that the switch has learned, with the guest behind each, in the order of the addresses. */

@@ -1,0 +1,100 @@
+// Many seeds find what is wrong, and what is left of it in the end is the least that is needed.
+
+import { expect, test } from "vitest";
+import { type LoadedScenario, loadScenario, scenarioText, shrink, simulate, swarm } from "../../src/sim/index.js";
+import { mutatedCore } from "./mutated-core.js";
+import { readScenario } from "./files.js";
+
+const FALSE = `
+about: Nobody gets more than two frames, it says.
+duration: 10
+guests:
+  g: { count: 6, shape: drawn, transmit-bytes: 16384 }
+traffic:
+  load: { from: all, to: all, flows: [2, 6], kind: poisson, rate: [2000, 9000], count: [1, 30], sizes: drawn, burst: [1, 3] }
+faults:
+  - draw: { count: [0, 4] }
+expect:
+  - { that: sent, at-least: 0 }
+  - { that: received, guest: g3, at-most: 2 }
+`;
+
+/** The first seed that fails, cut down; and that the file made of it fails likewise. */
+async function findLeast(text: string, wasm?: Uint8Array<ArrayBuffer>) {
+  const loaded = loadScenario(text, "x.yaml");
+  const { failure, passed } = await swarm(loaded, { runs: 60, first: 1, wasm });
+  expect(failure?.seed).toBe(passed + 1);
+  const shrunk = await shrink(loaded, failure!, { wasm });
+  const again = loadScenario(scenarioText(shrunk!.scenario), "least.yaml");
+  const { result } = await simulate(again, { wasm });
+  expect(result.checks.filter(({ pass }) => !pass)).toEqual([shrunk!.check]);
+  return { ...shrunk!, again };
+}
+
+test("a claim that is false: two guests, one flow, one frame too many, no fault", async () => {
+  const { scenario, check } = await findLeast(FALSE);
+  expect(check).toMatchObject({ what: "received of guest g3", expected: "at most 2", came: "3" });
+  expect(Object.keys(scenario.guests)).toHaveLength(2);
+  expect(Object.keys(scenario.guests)).toContain("g3");
+  const [flow, ...more] = Object.values(scenario.traffic!);
+  expect(more).toEqual([]);
+  expect(flow).toMatchObject({ to: "g3", count: 3 });
+  expect(scenario.faults).toEqual([]);
+  // No setting is left that does not matter.
+  expect(Object.values(scenario.guests)).toEqual([{}, {}]);
+});
+
+const FULL_RING = `
+about: A guest that stands still has four buffers.
+duration: 20
+guests:
+  other: { count: 3, shape: drawn }
+  small: { rx-buffers: 4 }
+traffic:
+  load: { from: other, to: all, flows: [2, 5], kind: poisson, rate: [1000, 5000], count: [1, 40] }
+faults:
+  - draw: { count: [0, 5], kinds: [stall, late-calls, reset, clock-jump] }
+`;
+
+test("a core that does not count what finds no buffer: five frames for a guest with four that stands still", async () => {
+  const broken = await mutatedCore(
+    "assembly/bridge/stats.ts",
+    "store<u64>(counter,",
+    "if (cause != 0) store<u64>(counter,",
+  );
+  const { scenario, check, again } = await findLeast(FULL_RING, broken);
+  expect(check.came).toContain("1 frames were taken from their senders, and neither delivered nor counted");
+  expect(Object.keys(scenario.guests)).toHaveLength(2);
+  expect(scenario.guests.small).toEqual({ "rx-buffers": 4 });
+  const flows = Object.values(scenario.traffic!);
+  expect(flows).toHaveLength(1);
+  expect(flows[0]).toMatchObject({ to: "small", count: 5 });
+  expect(scenario.faults).toHaveLength(1);
+  expect(scenario.faults![0]).toMatchObject({ guest: "small" });
+  // The core as it is passes.
+  expect((await simulate(again)).result.pass).toBe(true);
+  expect((await swarm(loadScenario(FULL_RING, "x.yaml"), { runs: 5, first: 1 })).failure).toBeUndefined();
+});
+
+test("what compares variants is not cut down", async () => {
+  const loaded = readScenario("ring-size");
+  const number = loaded.scenario.expect!.findIndex(({ times }) => times !== undefined);
+  const check = { number, variant: "ring-1024", what: "", expected: "", came: "", why: undefined, pass: false };
+  expect(await shrink(loaded, { seed: 1, check })).toBeUndefined();
+});
+
+test("the swarm of the examples", async () => {
+  const loaded: LoadedScenario = readScenario("swarm");
+  const told: number[] = [];
+  const before = (passed: number) => void told.push(passed);
+  const { passed, frames, failure } = await swarm(loaded, { runs: 25, first: 1, before });
+  expect(failure).toBeUndefined();
+  expect([passed, told.length]).toEqual([25, 25]);
+  expect(frames).toBeGreaterThan(500);
+});
+
+test("the swarm of the examples, every ring judged", async () => {
+  const loaded: LoadedScenario = readScenario("swarm");
+  const scenario = { ...loaded.scenario, judge: "rings" as const };
+  expect((await swarm({ ...loaded, scenario }, { runs: 8, first: 100 })).failure).toBeUndefined();
+});
