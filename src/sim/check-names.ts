@@ -162,6 +162,10 @@ export function subjectOfTimes(spec: ExpectSpec, times: SubjectSpec): SubjectSpe
   return { ...{ that, variant, cause, quantile }, ...own, ...times, that: times.that ?? that };
 }
 
+/** Values that only requests have, and those that only single frames have. */
+const OF_REQUESTS: readonly string[] = ["answered", "timed-out", "round-trip"];
+const OF_FRAMES: readonly string[] = ["latency", "reordered"];
+
 const PLACES = ["flow", "guest", "link"] as const;
 
 function checkSubject(
@@ -185,6 +189,14 @@ function checkSubject(
   if (spec.quantile !== undefined && spec.that !== "latency" && spec.that !== "round-trip")
     report([...at, "quantile"], 'belongs to "latency" and "round-trip"', "key");
   if (spec.guest !== undefined) knownGuests(scenario, spec.guest, [...at, "guest"], report);
+  const wrong = [spec.flow ?? []].flat().find((flow) => {
+    const traffic = scenario.traffic?.[flow];
+    return traffic && (traffic.kind === "requests" ? OF_FRAMES : OF_REQUESTS).includes(spec.that);
+  });
+  if (wrong !== undefined) {
+    const kind = OF_FRAMES.includes(spec.that) ? "has requests: ask for round-trip" : "has no requests";
+    report([...at, "flow"], `there is no ${spec.that} of "${wrong}", which ${kind}`);
+  }
   for (const flow of [spec.flow ?? []].flat())
     known(flow, Object.keys(scenario.traffic ?? {}), "flow", [...at, "flow"], report);
   for (const link of [spec.link ?? []].flat())

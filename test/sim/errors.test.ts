@@ -91,6 +91,11 @@ const BAD: [string, string, string][] = [
     "x.yaml:5:10: variants.one.seed: is the same in all variants",
   ],
   [
+    "a value that a flow has not",
+    `${GOOD}expect:\n  - { that: round-trip, flow: t, is: 1 }`,
+    'x.yaml:5:31: expect.0.flow: there is no round-trip of "t", which has no requests',
+  ],
+  [
     "links that make a loop",
     `${GOOD}switches: [one, two]\nlinks:\n  l: { between: [one, two] }\n  m: { between: [two, one] }`,
     "x.yaml:7:17: links.m.between: makes a loop with the links above",

@@ -10,8 +10,11 @@ export async function scenarios(files) {
   const names = [...files.keys()].filter((name) => name.endsWith(".yaml")).sort();
   for (const name of names) {
     const loaded = loadScenario(new TextDecoder().decode(files.get(name)), name);
-    const simulation = await simulate(loaded, { capture: true, readFile: (path) => files.get(path) });
-    const digest = await sha256([simulation.pcapng()]);
+    // A capture of a million frames is larger than it is worth: there what came of them must do.
+    const capture = !name.startsWith("million");
+    const simulation = await simulate(loaded, { capture, readFile: (path) => files.get(path) });
+    const seen = capture ? simulation.pcapng() : new TextEncoder().encode(JSON.stringify(simulation.result));
+    const digest = await sha256([seen]);
     all[name] = simulation.result.pass ? digest : `${digest}, and not what it expects`;
   }
   return all;
