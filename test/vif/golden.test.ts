@@ -5,6 +5,7 @@ import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { bindPort } from "../../src/vif/neutron.js";
 import { novaStages } from "../../src/vif/nova.js";
+import { casesView, qemuArguments } from "../../src/vif/qemu.js";
 import { VifRefusal } from "../../src/vif/refusal.js";
 
 interface Case<I, O> {
@@ -52,6 +53,27 @@ describe("Neutron: binding", () => {
     );
   });
 });
+
+describe("libvirt: interface XML to QEMU's arguments", () => {
+  test.each(cases<Any, Any>("libvirt-qemu-cases.json"))("$name", ({ input, output }) => {
+    if (output.error !== undefined) expect(() => qemuArguments(input)).toThrow(VifRefusal);
+    else expect(casesView(qemuArguments(input))).toEqual({ net: output.net.map(withoutPlace), memory: output.memory });
+  });
+
+  test.each(chain.filter(({ output }) => output.qemu))("$name", ({ input, output }) => {
+    const { net, memory } = output.qemu;
+    const { backing } = input;
+    expect(casesView(qemuArguments({ interfaces: [output.nova.xml], backing }))).toEqual({
+      net: net.map(withoutPlace),
+      memory,
+    });
+  });
+});
+
+/** An argument without where on its bus libvirt has put the card. */
+function withoutPlace(argument: string): string {
+  return argument.replace(/,"bus":"[^"]*"/, "").replace(/,"addr":"[^"]*"/, "");
+}
 
 /** What those who made the chain's cases gave to Nova besides. */
 function novaInput(input: Any, { vif_type, vif_details }: Any) {
