@@ -3,20 +3,11 @@
 
 import type { QemuArgument } from "./qemu.js";
 import { VifRefusal } from "./refusal.js";
-import type { NovaInput, QemuInput } from "./schema.js";
-import { writeXml, type XmlNode } from "./xml.js";
+import type { QemuInput } from "./schema.js";
 
-/** How a guest's memory is backed, and whether a switch can map it. */
-export const BACKINGS = {
-  memfd: { shared: true, text: "an anonymous file, shared" },
-  file: { shared: true, text: "a file on disk, shared (Nova's [libvirt] file_backed_memory)" },
-  "hugepages-numa": { shared: true, text: "huge pages in NUMA cells, shared (Nova's hw:mem_page_size)" },
-  hugepages: { shared: true, text: "huge pages, shared" },
-  "memfd-numa": { shared: true, text: "an anonymous file for each NUMA cell, shared" },
-  "memfd-hugepages": { shared: true, text: "an anonymous file of huge pages, shared" },
-  none: { shared: false, text: "QEMU's own memory: no switch can map it" },
-} as const;
-export type Backing = keyof typeof BACKINGS;
+/** How a guest's memory is backed. With "none" it is QEMU's own, and no switch can map it. */
+const BACKINGS = ["memfd", "memfd-numa", "memfd-hugepages", "file", "hugepages", "hugepages-numa", "none"] as const;
+type Backing = (typeof BACKINGS)[number];
 
 const DEFAULTS = { memoryMb: 256, vcpus: 4, machine: "q35" };
 /** What the machine's short names stand for in QEMU 7.2. */
@@ -32,49 +23,15 @@ const FOLDERS = {
 } as const;
 type Uri = keyof typeof FOLDERS;
 
-/** The backing that Nova gives a guest; "none" when nothing asks for one, and then vhost-user can not work. */
-export function novaBacking({ flavor, conf }: NovaInput): Backing {
-  if (Number(conf?.["libvirt.file_backed_memory"] ?? 0) > 0) return "file";
-  return flavor?.extra_specs?.["hw:mem_page_size"] === undefined ? "none" : "hugepages-numa";
-}
-
-/** <memoryBacking>, and <cpu> where there are NUMA cells, for the domain of such a guest. */
-export function memoryXml(backing: Backing, memoryMb: number, vcpus: number): string {
-  const element = (name: string, attributes: XmlNode[1] = {}, ...children: XmlNode[]): XmlNode => [
-    name,
-    attributes,
-    ...children,
-  ];
-  const numa = backing.endsWith("-numa");
-  const children: XmlNode[] = [];
-  if (backing === "hugepages-numa") {
-    children.push(element("hugepages", {}, element("page", { size: HUGE_PAGE / 1024, unit: "KiB", nodeset: "0" })));
-  } else if (backing.includes("hugepages")) children.push(element("hugepages"));
-  if (backing.startsWith("memfd")) children.push(element("source", { type: "memfd" }));
-  if (backing === "file") children.push(element("source", { type: "file" }));
-  if (BACKINGS[backing].shared && !numa) children.push(element("access", { mode: "shared" }));
-  if (backing === "file") children.push(element("allocation", { mode: "immediate" }), element("discard"));
-  const cell = element("cell", {
-    id: 0,
-    cpus: range(vcpus),
-    memory: memoryMb * 1024,
-    unit: "KiB",
-    memAccess: "shared",
-  });
-  return (
-    (children.length > 0 ? writeXml(element("memoryBacking", {}, ...children)) : "") +
-    (numa ? writeXml(element("cpu", {}, element("numa", {}, cell))) : "")
-  );
-}
-
 /**
  * -m, -object, -numa and -machine of a domain's memory.
  * @throws VifRefusal for a backing or a machine that there is not
  */
 export function memoryArguments(input: QemuInput): QemuArgument[] {
-  const backing = input.backing ?? "memfd";
-  if (!Object.hasOwn(BACKINGS, backing)) {
-    throw new VifRefusal(`qemu: backing "${backing}" is none of ${Object.keys(BACKINGS).join(", ")}`);
+  const wanted = input.backing ?? "memfd";
+  const backing = BACKINGS.find((name) => name === wanted);
+  if (backing === undefined) {
+    throw new VifRefusal(`qemu: backing "${wanted}" is none of ${BACKINGS.join(", ")}`);
   }
   const given = input.machine ?? DEFAULTS.machine;
   if (!MACHINE.test(given)) throw new VifRefusal(`qemu: machine "${given}" is no machine's name: use "q35"`);
@@ -85,7 +42,7 @@ export function memoryArguments(input: QemuInput): QemuArgument[] {
   const numa = backing.endsWith("-numa");
   const id = numa ? "ram-node0" : "pc.ram";
   const object = {
-    ...backend(backing as Backing, id, uri as Uri),
+    ...backend(backing, id, uri as Uri),
     // A migrated guest must find its memory under the name that older machines gave it.
     ...(!numa && backing !== "none" && { "x-use-canonical-path-for-ramblock-id": false }),
     ...((backing === "file" || backing.includes("hugepages")) && { prealloc: true }),
