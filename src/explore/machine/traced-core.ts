@@ -13,9 +13,9 @@ export interface Tracer {
   range(site: number, to: number, from: number, length: number): void;
 }
 
-const IMPORTS = ["env.memory", "env.mapChunk", "trace.access", "trace.range"];
+const IMPORTS = ["env.memory", "env.mapChunk", "env.clock", "trace.access", "trace.range"];
 
-/** Compiles the traced build. Throws when it imports anything but the memory and the tracer's functions. */
+/** Compiles the traced build. Throws when it imports anything but what the core does and the tracer's functions. */
 export function compileTraced(bytes: BufferSource): WebAssembly.Module {
   const module = new WebAssembly.Module(bytes);
   const names = WebAssembly.Module.imports(module).map(({ module: from, name }) => `${from}.${name}`);
@@ -34,7 +34,8 @@ export function instantiateTraced(
 ): CoreExports {
   const { offset } = table.sites;
   const { exports } = new WebAssembly.Instance(module, {
-    env: { memory, mapChunk: () => 0 },
+    // Guests are mapped whole, and nothing is captured.
+    env: { memory, mapChunk: () => 0, clock: () => 0 },
     trace: {
       access: (site: number, address: number) => tracer.access(site, (address + offset[site]!) >>> 0),
       range: (site: number, to: number, from: number, length: number) =>

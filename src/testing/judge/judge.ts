@@ -44,6 +44,10 @@ interface Judged {
   fresh: boolean;
 }
 
+/**
+ * Looks on at every call into a lab's switch and throws a RingViolation when it does to a ring, or with `memory` to any
+ * byte of a guest, what the specification does not allow.
+ */
 export class RingJudge implements CoreObserver {
   /** Chains given back since it looks on. */
   judged = 0;
@@ -83,6 +87,7 @@ export class RingJudge implements CoreObserver {
     return this.rings.get(`${device.port.id}/${index}`)?.rules.position;
   }
 
+  /** Called before each call into the core: notes what lies in the rings and, with `memory`, in all of the guests' RAM. */
   before(): void {
     for (const ring of this.rings.values()) {
       const queue = ring.device.queue(ring.index);
@@ -93,6 +98,7 @@ export class RingJudge implements CoreObserver {
     if (this.memory) this.shadow.take(this.sw.bridge.windows.usedBytes);
   }
 
+  /** Called after it with what it returned. Throws a RingViolation that names the guest, the queue and the rule. */
   after(call: CoreCall, result: number): void {
     for (const ring of this.rings.values()) {
       try {
