@@ -223,10 +223,11 @@ describeLinux("a switch that connects", () => {
       await pair.settle();
     }
     await pair.exchange(300);
-    const { ports } = await lab.control.status();
-    expect(ports.map(({ rxFrames, drops }) => [rxFrames >= 300, drops])).toEqual([
-      [true, {}],
-      [true, {}],
-    ]);
+    // A worker counts a burst after it has given it away.
+    const ports = await until("all frames counted", async () => {
+      const { ports: now } = await lab.control.status();
+      return now.every(({ rxFrames }) => rxFrames >= 300) ? now : undefined;
+    });
+    expect(ports.map(({ drops }) => drops)).toEqual([{}, {}]);
   });
 });
