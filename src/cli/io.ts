@@ -10,6 +10,8 @@ export interface Output {
 }
 
 export interface Io {
+  /** What is given to the command; looked at only by those that read it. */
+  readonly stdin: AsyncIterable<Uint8Array | string>;
   stdout: Output;
   stderr: Output;
   env: Record<string, string | undefined>;
@@ -25,6 +27,10 @@ export interface Io {
 /** The real thing. */
 export function processIo(): Io {
   return {
+    // Only who reads it may open it: an open standard input keeps the process alive.
+    get stdin() {
+      return process.stdin;
+    },
     stdout: process.stdout,
     stderr: process.stderr,
     env: process.env,

@@ -13,6 +13,7 @@ import type { CheckFlags } from "./check.js";
 import { type Io, processIo, UsageError } from "./io.js";
 import type { ReplayFlags } from "./replay.js";
 import type { SimFlags } from "./sim.js";
+import { addVifCommands } from "./vif-program.js";
 import { packageVersion } from "../version.js";
 
 /** pino's levels; written here as well so that the command line need not load pino. */
@@ -317,6 +318,8 @@ function createProgram(io: Io, perform: Perform): Command {
         return simCommand(file, options, io);
       }),
     );
+
+  addVifCommands(program, { io, perform, control });
 
   return program;
 }

@@ -1,9 +1,12 @@
 // The process that a command sees in tests: its output is kept, its signals are sent by hand.
 
 import { EventEmitter } from "node:events";
+import { Readable } from "node:stream";
 import type { Io } from "../../src/cli/io.js";
 
 export class FakeIo implements Io {
+  /** What the command finds on its standard input. */
+  input = "";
   out = "";
   err = "";
   env: Record<string, string | undefined> = {};
@@ -13,6 +16,10 @@ export class FakeIo implements Io {
 
   stdout = Object.assign(new EventEmitter(), { write: (text: string) => this.#add("out", text), isTTY: false });
   stderr = { write: (text: string) => this.#add("err", text), isTTY: false };
+
+  get stdin(): AsyncIterable<string> {
+    return Readable.from([this.input]);
+  }
 
   exit(code: number): void {
     this.exits.push(code);

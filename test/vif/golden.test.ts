@@ -1,28 +1,15 @@
 // Every step of the chain against what the real programs made of the same input: Neutron, Nova and os-vif of Debian 12
 // (cases/n*.json), libvirt 9.0 (cases/libvirt-*.json). Each file says what it was made with.
 
-import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { bindPort } from "../../src/vif/neutron.js";
 import { novaStages } from "../../src/vif/nova.js";
 import { casesView, qemuArguments } from "../../src/vif/qemu.js";
 import { VifRefusal } from "../../src/vif/refusal.js";
+import { type Any, cases, withoutPlace } from "./cases.js";
 
-interface Case<I, O> {
-  name: string;
-  input: I;
-  output: O & { error?: unknown };
-}
-
-function cases<I, O>(file: string): Case<I, O>[] {
-  const text = readFileSync(new URL(`cases/${file}`, import.meta.url), "utf8");
-  return (JSON.parse(text) as { cases: Case<I, O>[] }).cases;
-}
-
-// biome-ignore lint/suspicious/noExplicitAny: the files are what they are
-type Any = any;
-const nova = [...cases<Any, Any>("nova-vif-cases.json"), ...cases<Any, Any>("nova-more-cases.json")];
-const chain = cases<Any, Any>("neutron-chain-cases.json");
+const nova = cases("nova-vif", "nova-more");
+const chain = cases("neutron-chain");
 
 describe("Nova: port to interface XML", () => {
   test.each(nova)("$name", ({ input, output }) => {
@@ -46,7 +33,7 @@ describe("Neutron: binding, and what Nova makes of it", () => {
 });
 
 describe("Neutron: binding", () => {
-  test.each(cases<Any, Any>("neutron-more-cases.json"))("$name", ({ input, output }) => {
+  test.each(cases("neutron-more"))("$name", ({ input, output }) => {
     const binding = bindPort(input);
     expect(binding).toEqual(
       binding.bound ? output : { ...output, reason: expect.stringMatching(/^(port|agent|segment|the agent)/) },
@@ -55,7 +42,7 @@ describe("Neutron: binding", () => {
 });
 
 describe("libvirt: interface XML to QEMU's arguments", () => {
-  test.each(cases<Any, Any>("libvirt-qemu-cases.json"))("$name", ({ input, output }) => {
+  test.each(cases("libvirt-qemu"))("$name", ({ input, output }) => {
     if (output.error !== undefined) expect(() => qemuArguments(input)).toThrow(VifRefusal);
     else expect(casesView(qemuArguments(input))).toEqual({ net: output.net.map(withoutPlace), memory: output.memory });
   });
@@ -69,11 +56,6 @@ describe("libvirt: interface XML to QEMU's arguments", () => {
     });
   });
 });
-
-/** An argument without where on its bus libvirt has put the card. */
-function withoutPlace(argument: string): string {
-  return argument.replace(/,"bus":"[^"]*"/, "").replace(/,"addr":"[^"]*"/, "");
-}
 
 /** What those who made the chain's cases gave to Nova besides. */
 function novaInput(input: Any, { vif_type, vif_details }: Any) {
