@@ -30,20 +30,35 @@ const KINDS: [string, IommuGuestOptions][] = [
   ["without REPLY_ACK", { protocolFeatures: IOMMU_PROTOCOL & ~bits(PROTOCOL_F_REPLY_ACK) }],
 ];
 
-/** Sends a frame until it arrives: the first ones for a buffer that is not translated yet are dropped. */
-async function passAtLast(from: HandGuest, to: HandGuest, number: number): Promise<number> {
+/** Frames that these ports have dropped, for whatever cause. */
+async function dropsOf(lab: Lab, names: readonly string[]): Promise<number> {
+  const ports = await Promise.all(names.map((name) => lab.port(name)));
+  return ports.flatMap(({ drops }) => Object.values(drops)).reduce((sum, count) => sum + count, 0);
+}
+
+/**
+ * Sends a frame until it arrives: the first ones for a buffer that is not translated yet are dropped. `drops` tells how
+ * many were, of any frame. Resolves to how often it was sent.
+ */
+async function passAtLast(
+  from: HandGuest,
+  to: HandGuest,
+  number: number,
+  drops: () => Promise<number>,
+): Promise<number> {
   const sent = handFrame(to.number, from.number, 60 + (number % 900), number);
   const arrived = (bytes: Uint8Array) => bytes.length === sent.length && numberOf(bytes) === number;
   for (let tries = 1; tries <= 50; tries++) {
+    const before = await drops();
     await until("room", () => from.send(sent) || undefined);
-    for (const end = performance.now() + 60; performance.now() < end; ) {
-      const got = to.receive().find(arrived);
-      if (got !== undefined) {
-        expect(Buffer.from(got).equals(sent)).toBe(true);
-        return tries;
-      }
-      await new Promise(setImmediate);
-    }
+    // Each arrives or is counted, however long that takes.
+    const got = await until(`frame ${number} or its loss`, async () => {
+      const found = to.receive().find(arrived);
+      return found ?? ((await drops()) > before ? "lost" : undefined);
+    });
+    if (got === "lost") continue;
+    expect(Buffer.from(got).equals(sent)).toBe(true);
+    return tries;
   }
   throw new Error(`frame ${number} never arrived`);
 }
@@ -62,18 +77,14 @@ describeLinux("guests behind a virtual IOMMU", () => {
     await plain.start(lab.file(other));
     await iommu.begin(lab.file(vm));
     await running(vm);
-    const drops = async () => {
-      const ports = await Promise.all([lab.port(vm), lab.port(other)]);
-      return ports.flatMap((port) => Object.values(port.drops)).reduce((sum, count) => sum + count, 0);
-    };
-    return { iommu, plain, vm, drops };
+    return { iommu, plain, vm, drops: () => dropsOf(lab, [vm, other]) };
   }
 
   test.each(KINDS)("%s: rings start and frames flow both ways as the switch asks", async (_, options) => {
     const { iommu, plain, vm, drops } = await scene(options);
     for (let number = 0; number < 100; number++) await pass(iommu, plain, number);
     let tries = 0;
-    for (let number = 0; number < 100; number++) tries += await passAtLast(plain, iommu, number);
+    for (let number = 0; number < 100; number++) tries += await passAtLast(plain, iommu, number, drops);
     // Lost were the first ones alone, and they are counted.
     expect((await group.lab.port(vm)).drops).toEqual(tries > 100 ? { translation: tries - 100 } : {});
     expect(await drops()).toBe(tries - 100);
@@ -95,7 +106,7 @@ describeLinux("guests behind a virtual IOMMU", () => {
 
   test.each(KINDS)("%s: invalidated under load: what is received is whole, the rest counted", async (_, options) => {
     const { iommu, plain, drops } = await scene(options);
-    await passAtLast(plain, iommu, 1);
+    await passAtLast(plain, iommu, 1, drops);
     const before = await drops();
     const flow = new Flow(plain, iommu).go();
     const { buffers } = iommu.rings[0]!;
@@ -163,7 +174,7 @@ describeLinux("guests behind a virtual IOMMU", () => {
   });
 
   test("M51: translations that are none are refused, and as many as come are borne", async () => {
-    const { iommu, plain, vm } = await scene();
+    const { iommu, plain, vm, drops } = await scene();
     const { region } = iommu.files[0]!;
     const good = { iova: 0x7000_0000n, userAddress: region.userAddress };
     const end = region.userAddress + region.size;
@@ -195,7 +206,7 @@ describeLinux("guests behind a virtual IOMMU", () => {
     }
     await group.lab.error(vm, /IOTLB_MSG \(22\)/);
     for (let number = 0; number < 40; number++) await pass(iommu, plain, number);
-    for (let number = 0; number < 40; number++) await passAtLast(plain, iommu, number);
+    for (let number = 0; number < 40; number++) await passAtLast(plain, iommu, number, drops);
     // All at once is forgotten, and asked for again.
     expect(await iommu.invalidate(0n, (1n << 64n) - 1n)).toBe(0n);
     await running(vm);
@@ -286,7 +297,7 @@ describeLinux("guests behind a virtual IOMMU whose switch is killed", () => {
       for (let round = 0; round < 3; round++) {
         for (const end = number + 20; number < end; number++) {
           await pass(iommu, plain, number);
-          await passAtLast(plain, iommu, number);
+          await passAtLast(plain, iommu, number, () => dropsOf(lab, ["a", "b"]));
         }
         await lab.stop("SIGKILL");
         iommu.leave();
