@@ -1,0 +1,269 @@
+// The machine: a switch and its guests, stepped one memory access at a time, forward and back.
+
+import type { Operation } from "./driver/net.js";
+import { Engine } from "./engine.js";
+import { type Event, eventOf } from "./events.js";
+import type { Actor, Fault, Step, Unit } from "./log.js";
+import { type Place, Places } from "./places.js";
+import { checkSetup, type Setup } from "./setup.js";
+import type { DriverSource } from "./sources.js";
+import type { Move, State } from "./state.js";
+import { type View, viewOf } from "./view.js";
+import { type CoreBuild, makeWorld, type World } from "./world.js";
+
+export interface MachineBuild extends CoreBuild {
+  /** Texts of src/explore/machine/driver/*.ts by their paths, for the source lines of drivers; without them they have none. */
+  driverSource?: DriverSource;
+}
+
+/** How far a step goes. `shared`: to the next access of memory that a guest can see. */
+export type DeviceGrain = "access" | "shared" | "descriptor" | "frame" | "burst";
+export type DriverGrain = "access" | "operation";
+
+export class Machine {
+  private readonly engine: Engine;
+  private readonly placesOfWorld: Places;
+  /** Units that were taken back, the next one last. */
+  private undone: Unit[] = [];
+
+  private constructor(
+    readonly setup: Setup,
+    private readonly build: MachineBuild,
+    private readonly world: World,
+  ) {
+    this.engine = new Engine(world, build.sites, setup.device === "asleep");
+    this.placesOfWorld = new Places(world);
+  }
+
+  /** A machine before its first step. Throws when the setup makes no sense (`checkSetup`). */
+  static async create(setup: Setup, build: MachineBuild): Promise<Machine> {
+    const checked = checkSetup(setup);
+    return new Machine(checked, build, await makeWorld(checked, build));
+  }
+
+  /** A machine at the moment that a state tells of. Throws when a move cannot be made. */
+  static async open(state: State, build: MachineBuild): Promise<Machine> {
+    const machine = await Machine.create(state.setup, build);
+    for (const [i, move] of state.moves.entries()) machine.replay(move, i);
+    return machine;
+  }
+
+  /** Setup and moves up to now: the same machine at the same moment, wherever it is opened (state.ts for the URL). */
+  get state(): State {
+    const moves: Move[] = [];
+    for (const { unit } of this.engine.steps) if (unit) addUnit(moves, unit);
+    return { setup: this.setup, moves };
+  }
+
+  /** Linear memory, live. To be read only. */
+  get memory(): Uint8Array {
+    return this.world.bytes;
+  }
+
+  /** Steps made so far. */
+  get position(): number {
+    return this.engine.steps.length;
+  }
+
+  /** Steps that were taken back and can be made again with `forward`. */
+  get ahead(): number {
+    return this.undone.length;
+  }
+
+  /** Whether the worker, or a guest's driver, has anything to do. */
+  canMove(actor: Actor): boolean {
+    return actor === "device" ? this.engine.deviceCanMove : this.engine.driverCanMove(actor);
+  }
+
+  /** Gives a guest's driver something to do; it begins when it is stepped. Returns what came of it as an event. */
+  operate(guest: number, operation: Operation): Event[] {
+    return this.moved(() => this.engine.give(guest, operation));
+  }
+
+  /** Puts something wrong. */
+  fault(fault: Fault): Event[] {
+    return this.moved(() => this.engine.fault(fault));
+  }
+
+  /** Lets the switch's worker go on. No events: it sleeps. */
+  stepDevice(grain: DeviceGrain = "access"): Event[] {
+    return this.moved(() => this.engine.device(Number.POSITIVE_INFINITY, this.endOf(grain)));
+  }
+
+  /** Lets a guest's driver go on. No events: it has nothing to do. */
+  stepDriver(guest: number, grain: DriverGrain = "access"): Event[] {
+    return this.moved(() => {
+      let step = this.engine.driver(guest);
+      while (grain === "operation" && step && step.result === undefined) step = this.engine.driver(guest);
+    });
+  }
+
+  /** Takes back the last `count` steps; idle rounds of a poll count as one. Returns how many there were. */
+  back(count = 1): number {
+    let taken = 0;
+    while (taken < count && this.takeBack()) {
+      taken++;
+      while (this.engine.steps.at(-1)?.idle && this.takeBack()) {}
+    }
+    return taken;
+  }
+
+  /** Makes steps again that were taken back. Returns the events. */
+  forward(count = 1): Event[] {
+    const first = this.position;
+    for (let i = 0; i < count && this.undone.length > 0; i++) {
+      this.apply(this.undone.pop()!);
+      while (this.isInIdleRounds() && this.undone.at(-1)?.do === "device") this.apply(this.undone.pop()!);
+    }
+    return this.eventsFrom(first);
+  }
+
+  /** Goes to the moment after step `position`, back or forward, as far as there are steps. Returns where it is then. */
+  seek(position: number): number {
+    while (this.position > position && this.takeBack()) {}
+    while (this.position < position && this.undone.length > 0) {
+      // Many of the worker's at once: one run of the core.
+      let device = 0;
+      while (this.undone.at(-1)?.do === "device" && this.position + device < position) {
+        this.undone.pop();
+        device++;
+      }
+      if (device === 0) this.apply(this.undone.pop()!);
+      const made = device > 0 ? this.engine.device(device, () => this.position >= position) : 0;
+      for (let left = device - made; left > 0; left--) this.undone.push({ do: "device" });
+    }
+    return this.position;
+  }
+
+  /** The event of step `number`, from 1 to `position`. */
+  event(number: number): Event {
+    const step = this.engine.steps[number - 1];
+    if (!step) throw new Error(`there is no step ${number}: there are ${this.position}`);
+    return this.describe(step, number);
+  }
+
+  /** Events of the steps from `first` on, and before `end`. */
+  events(first = 1, end = this.position + 1): Event[] {
+    return Array.from({ length: Math.max(0, end - first) }, (_, i) => this.event(first + i));
+  }
+
+  /** Everything the panes show, as plain data. */
+  view(): View {
+    return viewOf(this.world, this.engine, this.placesOfWorld);
+  }
+
+  /** What lies at an offset in linear memory. */
+  place(address: number): Place {
+    return this.placesOfWorld.at(address);
+  }
+
+  /** The place of a name, whose `address` and `length` say where it lies; undefined when there is none of that name. */
+  placeNamed(name: string): Place | undefined {
+    return this.placesOfWorld.named(name);
+  }
+
+  /** Unmakes the last step that someone made, and what followed from it. */
+  private takeBack(): boolean {
+    let step = this.engine.undo();
+    while (step && !step.unit) step = this.engine.undo();
+    if (!step) return false;
+    this.undone.push(step.unit!);
+    return true;
+  }
+
+  private isInIdleRounds(): boolean {
+    const last = this.engine.steps.at(-1);
+    return last?.idle === true && last.returned === undefined;
+  }
+
+  private moved(move: () => unknown): Event[] {
+    const first = this.position;
+    move();
+    if (this.position > first) this.undone = [];
+    return this.eventsFrom(first);
+  }
+
+  private eventsFrom(first: number): Event[] {
+    return this.events(first + 1);
+  }
+
+  private describe(step: Step, number: number): Event {
+    const { sites, driverSource } = this.build;
+    return eventOf(step, number, { world: this.world, places: this.placesOfWorld, sites, driverSource });
+  }
+
+  private apply(unit: Unit): void {
+    if (unit.do === "device") this.engine.device(1);
+    else if (unit.do === "driver") this.engine.driver(unit.guest);
+    else if (unit.do === "operation") this.engine.give(unit.guest, unit.operation);
+    else this.engine.fault(unit.fault);
+  }
+
+  private replay(move: Move, number: number): void {
+    const cannot = (who: string, made: number) =>
+      new Error(`move ${number + 1} cannot be made: ${who} has nothing to do after ${made} steps`);
+    if (move.do === "device") {
+      const made = this.engine.device(move.steps);
+      if (made < move.steps) throw cannot("the switch", made);
+    } else if (move.do === "driver") {
+      for (let i = 0; i < move.steps; i++) if (!this.engine.driver(move.guest)) throw cannot(`guest ${move.guest}`, i);
+    } else {
+      this.apply(move);
+    }
+  }
+
+  /** Tells whether a step of the worker was the last of its grain. */
+  private endOf(grain: DeviceGrain): (step: Step) => boolean {
+    const shared = (step: Step) => step.what !== "access" || this.isShared(step);
+    const ends = (step: Step): boolean => {
+      if (grain === "access") return true;
+      if (grain === "shared") return shared(step) || sleeps(step);
+      if (grain === "descriptor") return step.what !== "access" || this.isDescriptor(step) || sleeps(step);
+      if (grain === "frame") return this.isFrame(step) || sleeps(step);
+      return isEndOfBurst(step) || sleeps(step);
+    };
+    // A poll that finds nothing looks at the rings again and again before it returns (assembly/index.ts): that goes by at once.
+    return (step) => !(step.idle && step.returned === undefined) && ends(step);
+  }
+
+  private isShared({ address, length }: Step): boolean {
+    return this.world.guests.some(({ window, layout }) => address + length > window && address < window + layout.bytes);
+  }
+
+  private isDescriptor({ address }: Step): boolean {
+    const { kind, part } = this.placesOfWorld.at(address);
+    return kind === "table" || (kind === "ring" && part === "desc");
+  }
+
+  /** A frame is through when used elements or a drop tell of it. */
+  private isFrame(step: Step): boolean {
+    if (!step.change) return false;
+    const { kind, part, field, queue } = this.placesOfWorld.at(step.address);
+    if (kind === "core" && part === "queue") return field!.startsWith("drops.");
+    const used = part === "used" ? field === "idx" : part === "desc";
+    return kind === "ring" && used && queue !== undefined;
+  }
+}
+
+/** A poll that has moved frames is over, and all calls for it are made. */
+function isEndOfBurst({ what, call, returned, logic: { device } }: Step): boolean {
+  if (device.phase !== "poll") return false;
+  return what === "call" || (call?.kind === "poll" && returned !== undefined);
+}
+
+function sleeps({ logic: { device } }: Step): boolean {
+  return device.phase === "asleep";
+}
+
+function addUnit(moves: Move[], unit: Unit): void {
+  const last = moves.at(-1);
+  if (unit.do === "device") {
+    if (last?.do === "device") last.steps++;
+    else moves.push({ do: "device", steps: 1 });
+  } else if (unit.do === "driver") {
+    if (last?.do === "driver" && last.guest === unit.guest) last.steps++;
+    else moves.push({ ...unit, steps: 1 });
+  } else {
+    moves.push(unit);
+  }
+}
