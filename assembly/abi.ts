@@ -208,6 +208,10 @@ export class DirtyLog {
   window: u32 = 0;
   /** -> list {count, pad, Region…}: which guest physical addresses lie in which windows. */
   regions: u32 = 0;
+  /** 1: the front-end wants to hear of marks (VHOST_USER_SET_LOG_FD). */
+  watched: u32 = 0;
+  /** 1: there are marks of which the front-end has not been told, and the host knows it; the host clears it first. */
+  unheard: u32 = 0;
 }
 
 /** One virtqueue. Three groups, each on cache lines of its own: set by the host, moved by the worker, counters. */
@@ -360,7 +364,7 @@ export class Worker {
   headersApart: u64 = 0;
   /** The address for which the last chain walk had no translation. */
   missAddress: u64 = 0;
-  /** 1: there are new entries in some Queue.misses; whoever runs the worker tells the host and clears it. */
+  /** 1: new entries in some Queue.misses, or an unheard DirtyLog; whoever runs the worker tells the host and clears it. */
   missed: u32 = 0;
   /** 1: it was to be read, 2: to be written to; 0: there is none, or it has been noted. */
   missAccess: u32 = 0;

@@ -44,12 +44,13 @@ export function poll(corePointer: usize, workerPointer: usize, now: u32): u32 {
 
 /** Before a worker sleeps: asks every transmitq's driver for a kick. Returns 1 when one of them has frames already. */
 export function arm(workerPointer: usize): u32 {
+  const worker = changetype<abi.Worker>(workerPointer);
   const list: usize = atomic.load<u32>(workerPointer, offsetof<abi.Worker>("transmitqs"));
   let busy: u32 = 0;
   for (let i: u32 = 0, count = load<u32>(list); i < count; ++i) {
     const queue = changetype<abi.Queue>(load<u32>(list + 4 + (i << 2)));
     if (queue.status != QUEUE_OK) continue;
-    const more = armKick(queue);
+    const more = armKick(worker, queue);
     // Who replaces the list for which it waits wakes this worker.
     const regions: usize = atomic.load<u32>(queue.port, offsetof<abi.Port>("regions"));
     if (more && !(queue.enabled && awaitsTranslation(queue, regions))) busy = 1;
@@ -59,10 +60,11 @@ export function arm(workerPointer: usize): u32 {
 
 /** After it woke: spares the drivers their kicks again. */
 export function disarm(workerPointer: usize): void {
+  const worker = changetype<abi.Worker>(workerPointer);
   const list: usize = atomic.load<u32>(workerPointer, offsetof<abi.Worker>("transmitqs"));
   for (let i: u32 = 0, count = load<u32>(list); i < count; ++i) {
     const queue = changetype<abi.Queue>(load<u32>(list + 4 + (i << 2)));
-    if (queue.status == QUEUE_OK) disarmKick(queue);
+    if (queue.status == QUEUE_OK) disarmKick(worker, queue);
   }
 }
 
@@ -76,7 +78,7 @@ export function startQueue(queuePointer: usize): void {
   forgetCalls(queue);
   queue.drainFrom = queue.enabled ? 0 : abi.HOLD_UNSEEN;
   queue.status = QUEUE_OK;
-  disarmKick(queue);
+  disarmKick(changetype<abi.Worker>(0), queue);
 }
 
 /**

@@ -19,6 +19,15 @@ export function logOf(queue: Queue): usize {
   return atomic.load<u32>(queue.port, offsetof<Port>("log"));
 }
 
+/**
+ * Has the front-end told of marks, where it wants to hear of them: once until the host has done so. `worker` 0: the host
+ * itself has made them, and tells.
+ */
+export function tellOfMarks(log: DirtyLog, worker: Worker): void {
+  if (log.watched == 0 || changetype<usize>(worker) == 0) return;
+  if (atomic.xchg<u32>(changetype<usize>(log), 1, offsetof<DirtyLog>("unheard")) == 0) worker.missed = 1;
+}
+
 /** Marks the pages of `length` bytes of a ring at an offset in linear memory, at least one, which lie in one region. */
 export function mark(log: DirtyLog, offset: u32, length: u32): void {
   let entry: usize = log.regions + 8;

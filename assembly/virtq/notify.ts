@@ -2,7 +2,7 @@
 // sleeps, calls are made only when the driver wants one.
 
 import { DirtyLog, Queue, Worker } from "../abi";
-import { logOf, mark } from "../memory/log";
+import { logOf, mark, tellOfMarks } from "../memory/log";
 import {
   RING_EVENT_FLAGS_DESC,
   RING_EVENT_FLAGS_DISABLE,
@@ -17,9 +17,9 @@ import { pending } from "./split";
 const EVENT_FLAGS: usize = 2;
 
 /** Asks the driver for a kick with its next buffer (2.7.10, 2.8.10). True when there is one already: then do not sleep. */
-export function armKick(queue: Queue): bool {
+export function armKick(worker: Worker, queue: Queue): bool {
   const more = askForKick(queue);
-  markNotification(queue);
+  markNotification(worker, queue);
   return more;
 }
 
@@ -44,19 +44,20 @@ function askForKick(queue: Queue): bool {
  * Spares the driver its kicks while we poll (2.7.10, 2.8.10). With a split ring's event idx an old avail_event does that by itself.
  * @inline
  */
-export function disarmKick(queue: Queue): void {
+export function disarmKick(worker: Worker, queue: Queue): void {
   if (queue.packed) store<u16>(queue.used, RING_EVENT_FLAGS_DISABLE, EVENT_FLAGS);
   else if (!queue.eventIdx) store<u16>(queue.used, VIRTQ_USED_F_NO_NOTIFY);
   else return;
-  markNotification(queue);
+  markNotification(worker, queue);
 }
 
 /** Marks the field that `armKick` and `disarmKick` write. */
-function markNotification(queue: Queue): void {
+function markNotification(worker: Worker, queue: Queue): void {
   const log = logOf(queue);
   if (log == 0) return;
   if (queue.packed) mark(changetype<DirtyLog>(log), queue.used, 4);
   else mark(changetype<DirtyLog>(log), queue.eventIdx ? <u32>availEvent(queue) : queue.used, 2);
+  tellOfMarks(changetype<DirtyLog>(log), worker);
 }
 
 /**

@@ -4,7 +4,7 @@
 // A cursor says where in the ring a chain stands: split.ts and packed.ts tell how. `cursorAfter` moves it on.
 
 import { CHAIN_SEGMENTS, DirtyLog, Queue, RX_NOTES, Worker } from "../abi";
-import { logOf, markDescriptors, markUsedRing } from "../memory/log";
+import { logOf, markDescriptors, markUsedRing, tellOfMarks } from "../memory/log";
 import { advance, noteUsed, publishNoted } from "./packed";
 import { publishUsedIndex, writeUsedElement } from "./split";
 
@@ -56,6 +56,7 @@ export function publish(worker: Worker, queue: Queue, cursor: u32, writable: boo
   if (log != 0) {
     if (packed) markDescriptors(changetype<DirtyLog>(log), queue, from);
     else markUsedRing(changetype<DirtyLog>(log), queue, from);
+    tellOfMarks(changetype<DirtyLog>(log), worker);
   }
 }
 

@@ -134,6 +134,8 @@ export class BridgePort {
   /** The dirty log in use: where its bitmap lies and how many bytes it has; and the core's view of it. */
   log: { window: number; size: bigint } | undefined;
   logStruct: Struct<typeof layout.DirtyLog> | undefined;
+  /** Workers are to say when they have made marks in it, see `takeMarks`. It holds from the next `Bridge.setLog` on. */
+  logWatched = false;
   /** Offsets of the Tap structs in use. */
   taps: readonly number[] = [];
   constructor(
@@ -144,5 +146,12 @@ export class BridgePort {
   /** Bytes in front of each frame: 12 with VERSION_1 or MRG_RXBUF, else 10 (virtio 1.3, 5.1.6). */
   get headerBytes(): number {
     return headerSize(this.features);
+  }
+
+  /** Whether workers have made marks in the dirty log since they were last asked. Whoever asks tells the front-end then. */
+  takeMarks(): boolean {
+    if (this.logStruct === undefined || this.logStruct.load("unheard") === 0) return false;
+    this.logStruct.publish("unheard", 0);
+    return true;
   }
 }

@@ -198,12 +198,15 @@ export class Bridge {
       port.logStruct = this.struct(layout.DirtyLog);
       port.logStruct.set("bytes", Number(log.size));
       port.logStruct.set("window", log.window);
+      port.logStruct.set("watched", Number(port.logWatched));
       const apart = [...port.queues.values()].flatMap((queue) => queue.apart);
       port.logStruct.set("regions", this.regionList([...port.regions, ...apart]));
     }
     port.struct.publish("log", port.logStruct?.at ?? 0);
     await this.grace();
-    if (old !== undefined) this.freeLog(old);
+    if (old === undefined) return;
+    if (old.load("unheard") === 1) port.logStruct?.publish("unheard", 1);
+    this.freeLog(old);
   }
 
   /** From now on the port's frames are shown to these Tap structs; when done, to no others any more. */

@@ -86,11 +86,13 @@ export const Core = {
 } as const;
 
 export const DirtyLog = {
-  size: 16,
+  size: 24,
   fields: {
     bytes: { offset: 0, type: "u64" },
     window: { offset: 8, type: "u32" },
     regions: { offset: 12, type: "u32" },
+    watched: { offset: 16, type: "u32" },
+    unheard: { offset: 20, type: "u32" },
   },
 } as const;
 

@@ -4,6 +4,7 @@ import { VHOST_F_LOG_ALL } from "../../assembly/spec/virtio.js";
 import type { Bridge } from "../core/bridge.js";
 import type { BridgePort } from "../core/bridge-port.js";
 import { bits } from "../core/feature-bits.js";
+import { adoptNotifier, signal } from "../sys/eventfd.js";
 import type { DirtyLog, Fd } from "../vhost-user/effects.js";
 import type { GuestMemory, Mapping } from "./guest-memory.js";
 import { loadPortState, PORT_STATE_BYTES_MAX, savePortState } from "./port-state.js";
@@ -13,6 +14,8 @@ const LOG_ALL = bits(VHOST_F_LOG_ALL);
 
 export class PortMigration {
   private log: Mapping | undefined;
+  /** Of SET_LOG_FD. */
+  private logFd: Fd | null = null;
   private transfer: StateTransfer | undefined;
 
   constructor(
@@ -40,6 +43,23 @@ export class PortMigration {
   async publishLog(): Promise<void> {
     const logging = (this.port.features & LOG_ALL) !== 0n;
     await this.bridge.setLog(this.port, logging ? this.log : undefined);
+    // What was marked and not told when the log changed.
+    this.tellOfOwnMarks();
+  }
+
+  /** Marks are told by this eventfd from now on, or not any more: when this is done the one before is no longer used. */
+  async setLogFd(fd: Fd | null): Promise<void> {
+    this.logFd = fd;
+    this.port.logWatched = fd !== null;
+    await this.publishLog();
+  }
+
+  /** Signals the descriptor of SET_LOG_FD, if there is one and pages are marked at all. */
+  tellOfOwnMarks(): void {
+    if (this.logFd === null || this.port.log === undefined) return;
+    // Its front-end shares the flag that keeps this thread from waiting, and may have taken it away.
+    adoptNotifier(this.logFd);
+    signal(this.logFd);
   }
 
   /** Begins to write the port's state to the descriptor, or to read one. Throws when it is no pipe or socket. */

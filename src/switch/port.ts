@@ -136,6 +136,11 @@ export class Port {
     }
   }
 
+  /** Tells the front-end that workers have marked pages, where it wants to be told. */
+  tellOfMarks(): void {
+    if (this.bridgePort.takeMarks()) this.migration.tellOfOwnMarks();
+  }
+
   /**
    * A front-end shares its call eventfds with us, and so the flag that keeps a write to a full one from waiting. When a
    * worker stands still, this ends its wait and uses such a descriptor no more.
@@ -194,6 +199,10 @@ export class Port {
         return {};
       case "setLogging":
         await this.migration.setLogging(effect.enabled);
+        return {};
+      case "setLogFd":
+        mustBeEventFd(effect.fd, "the descriptor of SET_LOG_FD");
+        await this.migration.setLogFd(effect.fd);
         return {};
       case "transferState":
         this.migration.transferState(effect.direction, effect.fd);
@@ -327,6 +336,7 @@ export class Port {
       enabled,
       worker: worker ?? 0,
     });
+    this.migration.tellOfOwnMarks();
     // What a switch before us completed and could not tell any more.
     if (call !== null) signal(call);
     this.log.debug(`queue ${index} runs, ${setup.size} entries from ${from.nextAvail}`);

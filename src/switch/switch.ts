@@ -102,7 +102,7 @@ export class Switch implements Omit<SwitchControl, "reload"> {
       spinUs: config.spinUs,
       onDeath: (error) => this.die(error),
     });
-    this.misses = this.reactor.watch(this.pool.missed, { readable: () => this.askForMisses() });
+    this.misses = this.reactor.watch(this.pool.missed, { readable: () => this.hearWorkers() });
     this.timer = setInterval(() => this.tick(), TICK_MS);
   }
 
@@ -248,15 +248,19 @@ export class Switch implements Omit<SwitchControl, "reload"> {
     for (const { port } of this.ports.values()) {
       port.lookForBrokenQueues();
       port.iotlb.tick();
+      port.tellOfMarks();
     }
     if (!stalled) return;
     for (const { port } of [...this.ports.values(), ...this.closing]) port.releaseBlockedCalls();
   }
 
-  /** A worker has met addresses of which it lacks the translation. */
-  private askForMisses(): void {
+  /** A worker has met addresses of which it lacks the translation, or has marked pages in a log that is watched. */
+  private hearWorkers(): void {
     drain(this.pool.missed);
-    for (const { port } of this.ports.values()) port.iotlb.askForMisses();
+    for (const { port } of this.ports.values()) {
+      port.iotlb.askForMisses();
+      port.tellOfMarks();
+    }
   }
 
   /** A fault of ours: nothing that the switch says can be trusted any more. */

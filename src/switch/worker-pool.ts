@@ -27,7 +27,7 @@ export interface WorkerPoolOptions {
 }
 
 export class WorkerPool {
-  /** Eventfd: a worker has left misses with a queue (assembly/memory/iotlb.ts). */
+  /** Eventfd: a worker has left misses with a queue (assembly/memory/iotlb.ts), or marks in a log that is watched. */
   readonly missed = createEventFd();
   private readonly workers: PoolWorker[];
   private stopping = false;

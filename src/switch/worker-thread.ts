@@ -19,7 +19,7 @@ export interface WorkerOptions {
   worker: number;
   /** The epoll set with the kick eventfds and the wake eventfd; main adds and removes. */
   epoll: number;
-  /** Eventfd by which main is told of misses. */
+  /** Eventfd by which main is told of misses, and of marks in logs that are watched. */
   missed: number;
   /** Never sleep. */
   poll: boolean;
@@ -52,10 +52,7 @@ function run(options: WorkerOptions): void {
     const frames = core.poll(options.core, options.worker, now);
     const pending = u32[callCount]!;
     for (let i = 0; i < pending; i++) call(u32[calls + i]!);
-    if (u32[missed] !== 0) {
-      u32[missed] = 0;
-      signal(options.missed);
-    }
+    if (u32[missed] !== 0) tellMain();
     if (frames > 0) {
       idleSince = -1;
       if (++rounds % ROUNDS_PER_LOOK === 0) now = seconds();
@@ -75,7 +72,9 @@ function run(options: WorkerOptions): void {
 
   /** Asks for kicks, looks once more, sleeps. While `parked` is set this thread holds nothing of the bridge. */
   function park(): void {
-    if (core.arm(options.worker) === 0) {
+    const busy = core.arm(options.worker) !== 0;
+    if (u32[missed] !== 0) tellMain();
+    if (!busy) {
       worker.publish("parked", 1);
       // A stop or a new list published before this point has also written the wake eventfd: the sleep ends at once.
       sleep.wait(-1);
@@ -83,6 +82,11 @@ function run(options: WorkerOptions): void {
       worker.set("parks", worker.get("parks") + 1);
     }
     core.disarm(options.worker);
+  }
+
+  function tellMain(): void {
+    u32[missed] = 0;
+    signal(options.missed);
   }
 
   /** Tells a driver that its used ring has something new. */

@@ -95,6 +95,8 @@ export type Effect =
   | { kind: "setLog"; log: DirtyLog | null }
   /** VHOST_F_LOG_ALL was set or cleared; running rings go on. When the effect is done all writes are marked, or none. */
   | { kind: "setLogging"; enabled: boolean }
+  /** Signal this eventfd when pages have been marked in the dirty log; null: none any more. It stays the session's. */
+  | { kind: "setLogFd"; fd: Fd | null }
   /** Begin to write the port's state to a descriptor (save), or to read it (load). No ring runs. */
   | { kind: "transferState"; direction: "save" | "load"; fd: Fd }
   /** Wait for the transfer's end; its outcome is how it went. */

@@ -83,8 +83,10 @@ export function createSession(options: SessionOptions = {}): SessionState {
     rings: {},
     enabledByDefault: false,
     log: "none",
+    logFd: null,
     transfer: "none",
     postcopy: "none",
+    postcopyWithheld: false,
     inflight: false,
     iotlb: EMPTY_IOTLB,
     backendSocket: null,
@@ -145,6 +147,7 @@ export function closeSession(state: SessionState): Effect[] {
   if (state.backendSocket !== null) effects.push({ kind: "setBackendSocket", fd: null, needReply: false });
   if (usesIotlb(state)) effects.push({ kind: "setTranslations", entries: [] });
   if (state.inflight) effects.push({ kind: "setInflight", file: null });
+  if (state.logFd !== null) effects.push({ kind: "setLogFd", fd: null });
   if (state.log !== "none") effects.push({ kind: "setLog", log: null });
   if (state.regions.length > 0) effects.push({ kind: "setMemory", regions: [], fds: [] });
   const fds = ownedFds(state);

@@ -57,9 +57,13 @@ export interface SessionState {
   readonly enabledByDefault: boolean;
   /** The dirty log of SET_LOG_BASE. refused: the last one could not be had, so no writes can be tracked. */
   readonly log: "none" | "mapped" | "refused";
+  /** SET_LOG_FD: signalled when something was marked. */
+  readonly logFd: Fd | null;
   /** running: SET_DEVICE_STATE_FD came and CHECK_DEVICE_STATE has not. failed: what the last of them found. */
   readonly transfer: "none" | "running" | "failed";
   readonly postcopy: Postcopy;
+  /** The front-end has several queue pairs as QEMU has them, and can not do it (handlers/postcopy.ts). */
+  readonly postcopyWithheld: boolean;
   /** SET_INFLIGHT_FD gave an area that could be used. */
   readonly inflight: boolean;
   /** What is known of I/O virtual addresses. */
@@ -119,7 +123,7 @@ export function ringsWhere(state: SessionState, test: (ring: Readonly<Ring>) => 
 /** The descriptors that the session owns. */
 export function ownedFds(state: SessionState): Fd[] {
   const fds = Object.values(state.rings).flatMap(({ kick, call, err }) => [kick, call, err]);
-  return [...fds, state.backendSocket].filter((fd) => fd !== null);
+  return [...fds, state.logFd, state.backendSocket].filter((fd) => fd !== null);
 }
 
 /**

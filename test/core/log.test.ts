@@ -82,9 +82,14 @@ class Migration {
     });
   }
 
-  /** The copy is the memory, no mark stands for a page that the switch had no business in, the guards are whole. */
-  check(): void {
+  /**
+   * The copy is the memory, no mark stands for a page that the switch had no business in, the guards are whole. Of marks
+   * of a worker the host has been told; `missed` says whether it looks.
+   */
+  check(missed?: boolean): void {
     const marked = this.take();
+    if (missed !== undefined)
+      expect([this.guest.port.takeMarks(), missed || marked.length === 0]).toEqual([marked.length > 0, true]);
     expect(this.lost()).toEqual([]);
     const { bytes } = this.guest.sw.bridge.views;
     const writable = this.guest.deviceWritable();
@@ -166,12 +171,16 @@ describe.each(TARGETS)("the dirty log, %s build", (target) => {
               await TestGuest.create(sw, { ...options, base: 0x5000n }),
               await TestGuest.create(sw, { ...options, base: 0x12_3000n }),
             ];
+            for (const { port } of guests) port.logWatched = true;
             const migrations = [await Migration.begin(guests[0]!), await Migration.begin(guests[1]!)];
+            const worker = sw.bridge.workers[0]!;
             /** The guests have had their turn; the switch has its own. */
-            const turn = async (run: () => unknown) => {
+            const turn = async (run: () => unknown, by: "worker" | "host" = "worker") => {
+              worker.set("missed", 0);
               for (const migration of migrations) migration.follow();
               await run();
-              for (const migration of migrations) migration.check();
+              const missed = by === "worker" ? worker.get("missed") === 1 : undefined;
+              for (const migration of migrations) migration.check(missed);
             };
             for (const step of operations) {
               for (const [i, guest] of guests.entries()) {
@@ -199,7 +208,7 @@ describe.each(TARGETS)("the dirty log, %s build", (target) => {
                 for (const guest of guests) {
                   const index = step.restart;
                   await sw.bridge.stopQueue(guest.port, index);
-                  await turn(() => guest.startQueue(index, guest.queue(index).struct.get("nextAvail")));
+                  await turn(() => guest.startQueue(index, guest.queue(index).struct.get("nextAvail")), "host");
                 }
               } else if ("disable" in step) {
                 await sw.bridge.setEnabled(guests[0]!.port, 1, false);
@@ -219,6 +228,27 @@ describe.each(TARGETS)("the dirty log, %s build", (target) => {
         { numRuns: 30 },
       );
       expect(writes).toBeGreaterThan(500);
+    });
+
+    test("marks are told once until the host has heard of them, in a new log too; nobody is told where nobody listens", async () => {
+      const sw = new TestSwitch({ target, memory });
+      const a = await TestGuest.create(sw, { features: MODERN | form });
+      const b = await TestGuest.create(sw, { features: MODERN | form });
+      const worker = sw.bridge.workers[0]!;
+      const told = () => {
+        worker.set("missed", 0);
+        a.send(frame(2, 1, 100));
+        sw.settle();
+        return worker.get("missed");
+      };
+      await Migration.begin(b);
+      expect([told(), b.port.takeMarks()]).toEqual([0, false]);
+      b.port.logWatched = true;
+      await Migration.begin(b);
+      expect([told(), told()]).toEqual([1, 0]);
+      await Migration.begin(b);
+      expect([told(), b.port.takeMarks(), b.port.takeMarks()]).toEqual([0, true, false]);
+      expect([told(), b.port.takeMarks(), a.port.takeMarks()]).toEqual([1, true, false]);
     });
 
     test("a log that was not there before has nothing of what was done before, and one that has gone nothing after", async () => {

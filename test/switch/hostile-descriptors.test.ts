@@ -117,8 +117,10 @@ describeLinux("surplus descriptors", () => {
     const [guest, other] = [group.hand(), group.hand()];
     await other.start(lab.file(vm2));
     await guest.start(lab.file(vm1));
-    const before = lab.descriptors();
     const spare = own(createEventFd());
+    // It can be replaced only.
+    await guest.expectDone("SET_LOG_FD", { kind: "none" }, [spare]);
+    const before = lab.descriptors();
     const requests: [MessageName, Payload, bigint][] = [
       ["SET_VRING_KICK", vringFd(1), 0n],
       ["SET_VRING_CALL", vringFd(1), 0n],

@@ -5,8 +5,9 @@ import { execFileSync } from "node:child_process";
 import { closeSync, constants, openSync, readSync, writeSync } from "node:fs";
 import { expect, test } from "vitest";
 import { VHOST_F_LOG_ALL } from "../../assembly/spec/virtio.js";
-import { createEventFd } from "../../src/sys/eventfd.js";
+import { createEventFd, drain } from "../../src/sys/eventfd.js";
 import { closeFd } from "../../src/sys/memfd.js";
+import { setNonBlocking } from "../../src/sys/socket.js";
 import { QEMU_PROTOCOL_FEATURES } from "../../src/vhost-user/front-end-session.js";
 import type { Payload } from "../../src/vhost-user/message.js";
 import { describeLinux } from "../sys/linux.js";
@@ -199,6 +200,47 @@ describeLinux("a migration under load", () => {
     }
     expect(await flow.settle(drops)).toBe(0);
     expect(logs.map(({ marked }) => marked > 20)).toEqual([true, true]);
+  });
+
+  test("SET_LOG_FD: an eventfd is signalled whenever pages were marked, and no more when LOG_ALL has gone", async () => {
+    const { sender, receiver } = await start();
+    const migration = group.later(new Migration(receiver));
+    const marks = createEventFd();
+    group.later({ close: () => closeFd(marks) });
+    await receiver.expectDone("SET_LOG_FD", { kind: "none" }, [marks]);
+    await pass(sender, receiver, 1);
+    expect(drain(marks)).toBeNull();
+    await migration.begin();
+    for (let number = 2; number < 50; number++) {
+      drain(marks);
+      await pass(sender, receiver, number);
+      // A front-end that waits for the signal finds the marks.
+      await until("the signal", () => drain(marks) ?? undefined);
+      const { marked } = migration;
+      migration.round();
+      expect(migration.marked).toBeGreaterThan(marked);
+    }
+    await logAll(receiver, false);
+    drain(marks);
+    for (let number = 50; number < 60; number++) await pass(sender, receiver, number);
+    expect(drain(marks)).toBeNull();
+  });
+
+  test("SET_LOG_FD: what is no eventfd is refused, the one before stays; a full one, made to block, holds nobody up", async () => {
+    const { lab, vm2, sender, receiver } = await start();
+    const migration = group.later(new Migration(receiver));
+    const marks = createEventFd();
+    group.later({ close: () => closeFd(marks) });
+    await receiver.expectDone("SET_LOG_FD", { kind: "none" }, [marks]);
+    expect(await receiver.ack("SET_LOG_FD", { kind: "none" }, [receiver.files[0]!.fd])).toBe(1n);
+    await lab.error(vm2, /the descriptor of SET_LOG_FD is no eventfd but /);
+    await migration.begin();
+    await pass(sender, receiver, 1);
+    await until("the signal", () => drain(marks) ?? undefined);
+    writeSync(marks, Uint8Array.of(0xfe, 255, 255, 255, 255, 255, 255, 255));
+    setNonBlocking(marks, false);
+    for (let number = 2; number < 20; number++) await pass(sender, receiver, number);
+    expect((await lab.port(vm2)).state).toBe("running");
   });
 
   test("M3: a log that its file does not hold, or no file at all, is refused, and LOG_ALL with it", async () => {

@@ -116,6 +116,23 @@ function suite(qemu: QemuKind, prefix: string): void {
     expect(await ping(mover, peer, 20)).toBe(20);
   }
 
+  test("a card of several queue pairs: refused when it is switched on, before anything is moved", async () => {
+    const more = [
+      ...["-incoming", "defer", "-chardev", `socket,id=pairs,path=${here[2]!.path}`],
+      ...["-netdev", "vhost-user,id=pairs,chardev=pairs,queues=4"],
+      ...["-device", "virtio-net-pci,netdev=pairs,mq=on,vectors=0,romfile="],
+    ];
+    const identity = { name: `${prefix}-pairs`, mac: "52:54:00:00:0a:03", address: "10.0.10.3/24" };
+    const target = await startGuest({ qemu, ...identity, more });
+    const capabilities = [{ capability: "postcopy-ram", state: true }];
+    try {
+      const monitor = await target.qmp();
+      await expect(monitor.execute("migrate-set-capabilities", { capabilities })).rejects.toThrow(/postcopy/i);
+      expect(switches[0]!.process.output()).toContain("QEMU can not move a card of several queue pairs");
+    } finally {
+      await target.kill();
+    }
+  });
   test("to another port of the same switch", () => moves("target", here[2]!.path, switches[0]!));
   test("to another switch", () => moves("next", there[0]!.path, switches[1]!));
 }

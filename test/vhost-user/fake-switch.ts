@@ -60,6 +60,7 @@ export class FakeSwitch {
   inflight: InflightFile | null = null;
   translations: readonly Translation[] | null = null;
   backendSocket: Fd | null = null;
+  logFd: Fd | null = null;
   /** Addresses of which the translation was asked for, with the access. */
   readonly asked: [bigint, number][] = [];
   /** There is a userfaultfd. */
@@ -265,6 +266,10 @@ export class FakeSwitch {
       case "setLogging":
         must(this.features !== null, "setLogging before there are features");
         if (!failed) this.features = (this.features! & ~LOG_ALL) | (effect.enabled ? LOG_ALL : 0n);
+        break;
+      case "setLogFd":
+        must(effect.fd === null || this.open.has(effect.fd), "the log's eventfd is closed");
+        if (!failed) this.logFd = effect.fd;
         break;
       case "transferState":
         must(this.running.size === 0, "transferState while a ring runs");

@@ -54,14 +54,13 @@ describe("REPLY_ACK", () => {
     expect(sw.ack("SET_VRING_NUM", vring(0, 4))).toBe(0n);
   });
 
-  test("SET_OWNER may come again; RESET_OWNER and SET_LOG_FD are accepted and change nothing", () => {
+  test("SET_OWNER may come again; RESET_OWNER is accepted and changes nothing", () => {
     const sw = ready();
     startRing(sw, 0);
     const before = sw.state;
     expect(sw.ack("SET_OWNER", { kind: "none" })).toBe(0n);
     expect(sw.ack("SET_OWNER", { kind: "none" })).toBe(0n);
     expect(sw.ack("RESET_OWNER", { kind: "none" })).toBe(0n);
-    expect(sw.ack("SET_LOG_FD", { kind: "none" }, sw.fds(1))).toBe(0n);
     expect(sw.state).toEqual(before);
   });
 });

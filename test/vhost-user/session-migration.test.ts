@@ -132,6 +132,23 @@ describe("the dirty log", () => {
     expect(sw.ack("SET_FEATURES", u64(FEATURES | LOG_ALL))).toBe(0n);
   });
 
+  test("SET_LOG_FD: kept with and without a log until another takes its place, or the connection ends", () => {
+    const sw = running();
+    const first = sw.fd();
+    expect(kinds(sw.send("SET_LOG_FD", { kind: "none" }, [first]).effects)).toEqual(["setLogFd"]);
+    sw.send("SET_LOG_BASE", log(), sw.fds(1));
+    expect(sw.logFd).toBe(first);
+    const second = sw.fd();
+    const replaced = sw.send("SET_LOG_FD", { kind: "none" }, [second], true);
+    expect([value(replaced.reply), kinds(replaced.effects)]).toEqual([0n, ["setLogFd", "close"]]);
+    expect([sw.logFd, sw.open.has(first)]).toEqual([second, false]);
+    sw.failing.set("setLogFd", "it is no eventfd");
+    expect(sw.ack("SET_LOG_FD", { kind: "none" }, sw.fds(1))).toBe(1n);
+    expect([sw.logFd, sw.open.has(second)]).toEqual([second, true]);
+    sw.failing.clear();
+    expect(kinds(sw.close())).toEqual(["stopQueue", "stopQueue", "setLogFd", "setLog", "setMemory", "close"]);
+  });
+
   test("a reset ends logging; the end of the connection frees the log", () => {
     const sw = running();
     sw.send("SET_LOG_BASE", log(), sw.fds(1));

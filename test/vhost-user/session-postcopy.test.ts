@@ -3,11 +3,13 @@
 
 import { describe, expect, test } from "vitest";
 import { DEFAULT_PROTOCOL_FEATURES, offerFor } from "../../src/vhost-user/features.js";
+import { qemuConnect } from "../../src/vhost-user/front-end-session.js";
 import { decodePayload, MESSAGES, type Payload } from "../../src/vhost-user/message.js";
 import { FakeSwitch, mappedAt } from "./fake-switch.js";
-import { kinds, memTable, MIB, region, startRing, u64, vring, vringAddr, vringFd } from "./requests.js";
+import { device, kinds, memTable, MIB, region, startRing, u64, vring, vringAddr, vringFd } from "./requests.js";
 
 const REPLY_ACK = 1n << 3n;
+const MQ = 1n << 0n;
 const PAGEFAULT = 1n << 8n;
 const FEATURES = (1n << 30n) | (1n << 32n);
 const NOTHING: Payload = { kind: "none" };
@@ -148,11 +150,28 @@ describe("M52: what is refused", () => {
     expect(sw.state.postcopy).toBe("none");
   });
 
-  test("ADVISE twice, as QEMU sends it for a card of several queue pairs", () => {
+  test("ADVISE twice", () => {
     const sw = advised();
     const { reply, replyFds, logs } = sw.send("POSTCOPY_ADVISE", NOTHING);
     expect([reply, replyFds]).toEqual([new Uint8Array(0), 0]);
-    expect(logs[0]).toContain("several queue pairs");
+    expect(logs[0]).toContain("POSTCOPY_ADVISE (28) refused: it came before");
+  });
+
+  test("QEMU with a card of several queue pairs: the second is not offered it, and then nobody has it", () => {
+    const sw = new FakeSwitch({ postcopy: true });
+    const { result } = sw.play(qemuConnect(device(1, ~0n, MQ | REPLY_ACK | PAGEFAULT)));
+    expect(result.protocolFeatures).toBe(MQ | REPLY_ACK | PAGEFAULT);
+    // Its vhost devices are one for each queue pair, and each of them negotiates.
+    const second = sw.send("GET_PROTOCOL_FEATURES", NOTHING);
+    expect(value(second.reply)! & (MQ | REPLY_ACK | PAGEFAULT)).toBe(MQ | REPLY_ACK);
+    expect(second.effects).toEqual([
+      { kind: "log", level: "info", text: expect.stringContaining("a card of several queue pairs") },
+    ]);
+    sw.send("SET_PROTOCOL_FEATURES", u64(MQ | REPLY_ACK));
+    expect(sw.send("GET_PROTOCOL_FEATURES", NOTHING).effects).toEqual([]);
+    const { reply, replyFds, logs } = sw.send("POSTCOPY_ADVISE", NOTHING);
+    expect([reply, replyFds]).toEqual([new Uint8Array(0), 0]);
+    expect(logs[0]).toContain("give the card one queue pair");
   });
 
   test("LISTEN without ADVISE, or twice, or when there is memory", () => {

@@ -175,6 +175,7 @@ const said: fc.Arbitrary<Said> = fc.constantFrom(...weighted).chain((name) =>
             "setEnabled",
             "setLog",
             "setLogging",
+            "setLogFd",
             "createInflight",
             "setInflight",
             "setBackendSocket",

@@ -35,8 +35,11 @@ export const MIGRATION_HANDLERS: Handlers = {
       reply: (s) => u64(s.log === "mapped" ? 0n : 1n),
     };
   },
-  // Whoever reads the log looks at it when he wants to know; QEMU never sends this. The descriptor is closed.
-  SET_LOG_FD: () => ({}),
+  // As the kernel's VHOST_SET_LOG_FD: it may come before there is a log, and outlasts one.
+  SET_LOG_FD: (_, __, fds) => {
+    const fd = fds[0]!;
+    return { effects: [{ kind: "setLogFd", fd }], commit: (s) => ({ ...s, logFd: fd }) };
+  },
 
   SET_DEVICE_STATE_FD: (state, { direction, phase }, fds) => {
     const fd = fds[0];

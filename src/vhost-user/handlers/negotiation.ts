@@ -7,11 +7,12 @@ import {
   VIRTIO_F_RING_PACKED,
 } from "../../../assembly/spec/virtio.js";
 import { bits, hasBit } from "../../core/feature-bits.js";
-import { featureNames, protocolFeatureNames } from "../features.js";
+import { featureNames, PROTOCOL_F_PAGEFAULT, protocolFeatureNames } from "../features.js";
 import { EMPTY_IOTLB, usesIotlb } from "../iotlb.js";
 import { answer, type Handlers, type Plan, refuse } from "../plan.js";
 import { featuresEffect } from "./iotlb.js";
 import { loggingProblem } from "./migration.js";
+import { withoutPostcopy } from "./postcopy.js";
 import {
   clearedInflight,
   isPacked,
@@ -28,7 +29,10 @@ const STATUS_MAX = 0xff;
 
 export const NEGOTIATION_HANDLERS: Handlers = {
   GET_FEATURES: (state) => answer(state.offeredFeatures),
-  GET_PROTOCOL_FEATURES: (state) => answer(state.offeredProtocolFeatures),
+  GET_PROTOCOL_FEATURES: (state) => {
+    const { offeredProtocolFeatures: offered, protocolFeatures } = state;
+    return hasBit(protocolFeatures, PROTOCOL_F_PAGEFAULT) ? withoutPostcopy(state) : answer(offered);
+  },
   GET_QUEUE_NUM: (state) => answer(BigInt(state.queuePairs)),
   GET_STATUS: (state) => answer(BigInt(state.status)),
   // There is nothing to do at the start of a session, nor when an old front-end says RESET_OWNER, which the

@@ -8,31 +8,29 @@
 //
 // The order is QEMU's (hw/virtio/vhost-user.c), which the specification does not give whole.
 
-import { hasBit } from "../../core/feature-bits.js";
+import { bits, hasBit } from "../../core/feature-bits.js";
 import type { MemoryRegion } from "../effects.js";
 import { PROTOCOL_F_PAGEFAULT } from "../features.js";
 import type { Payload } from "../message.js";
 import { type Handlers, type Plan, type Refusal, refuse } from "../plan.js";
 import { ringsWhere, type SessionState } from "../state.js";
 
-const NOT_AGREED =
-  "VHOST_USER_PROTOCOL_F_PAGEFAULT is not agreed to: migrate without postcopy, or allow it with postcopy: true on the port";
+const NOT_AGREED = "VHOST_USER_PROTOCOL_F_PAGEFAULT is not agreed to: migrate without postcopy, or";
+const PORT_FORBIDS = `${NOT_AGREED} allow it with postcopy: true on the port`;
+const SEVERAL_PAIRS = `${NOT_AGREED} give the card one queue pair: QEMU can not move one of several so`;
+const WITHHELD =
+  "postcopy is not offered any more: QEMU can not move a card of several queue pairs so (it may be migrated without)";
 
 export const POSTCOPY_HANDLERS: Handlers = {
   POSTCOPY_ADVISE: (state) => {
     // The front-end waits for a reply. One without a descriptor says no.
     const reply = (): Payload => ({ kind: "none" });
-    if (!isAgreed(state)) return { ...refuse(NOT_AGREED), reply };
-    if (state.postcopy !== "none") {
-      // QEMU (10.0) asks once for each queue pair, then waits for ever for the answer to a message that it has left out:
-      // better the migration fails now, while the guest still runs at its source.
-      const why = "it came before: QEMU can not move a card of several queue pairs so, give it one or migrate without";
-      return { ...refuse(`${why} postcopy`), reply };
-    }
+    if (!isAgreed(state)) return { ...refuse(notAgreed(state)), reply };
+    if (state.postcopy !== "none") return { ...refuse("it came before"), reply };
     return { effects: [{ kind: "openUserfault" }], commit: (s) => ({ ...s, postcopy: "advised" }), reply };
   },
   POSTCOPY_LISTEN: (state) => {
-    if (!isAgreed(state)) return refuse(NOT_AGREED);
+    if (!isAgreed(state)) return refuse(notAgreed(state));
     if (state.postcopy !== "advised") {
       return refuse(state.postcopy === "none" ? "no POSTCOPY_ADVISE has come" : "it came before");
     }
@@ -41,7 +39,7 @@ export const POSTCOPY_HANDLERS: Handlers = {
     return { commit: (s) => ({ ...s, postcopy: "listening" }) };
   },
   POSTCOPY_END: (state) => {
-    const no = isAgreed(state) ? "no POSTCOPY_LISTEN has come" : NOT_AGREED;
+    const no = isAgreed(state) ? "no POSTCOPY_LISTEN has come" : notAgreed(state);
     if (!pagesComeLate(state)) return { ...refuse(no), reply: () => u64(1n) };
     return {
       effects: [{ kind: "endPostcopy" }],
@@ -51,6 +49,21 @@ export const POSTCOPY_HANDLERS: Handlers = {
     };
   },
 };
+
+/**
+ * The answer to GET_PROTOCOL_FEATURES of a front-end that has agreed to postcopy and asks again. That is QEMU, with the
+ * device of its next queue pair: it would send POSTCOPY_ADVISE for each (7.2 to 10), and then wait for ever for the answer
+ * to the memory table of the second, which it leaves out. Without the bit it refuses postcopy when it is switched on
+ * (`migrate-set-capabilities` at the destination), with the guest running at its source.
+ */
+export function withoutPostcopy(state: SessionState): Plan {
+  const offered = state.offeredProtocolFeatures & ~bits(PROTOCOL_F_PAGEFAULT);
+  return {
+    effects: [{ kind: "log", level: "info", text: WITHHELD }],
+    commit: (s) => ({ ...s, offeredProtocolFeatures: offered, postcopyWithheld: true }),
+    reply: () => u64(offered),
+  };
+}
 
 /** Memory that is given now has pages that come late. */
 export function pagesComeLate({ postcopy }: SessionState): boolean {
@@ -81,6 +94,10 @@ function waitingRings(state: SessionState): number[] {
 
 function isAgreed({ protocolFeatures }: SessionState): boolean {
   return hasBit(protocolFeatures, PROTOCOL_F_PAGEFAULT);
+}
+
+function notAgreed({ postcopyWithheld }: SessionState): string {
+  return postcopyWithheld ? SEVERAL_PAIRS : PORT_FORBIDS;
 }
 
 function u64(value: bigint): Payload {

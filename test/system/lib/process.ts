@@ -24,6 +24,8 @@ export interface Child {
   readonly ended: string | undefined;
   /** Everything written so far (from the start of the process). */
   output(): string;
+  /** The same of stdout alone. */
+  stdout(): string;
   /** Calls `listener` with every piece of output from now on. */
   onOutput(listener: (text: string) => void): void;
   /** Sends a signal and waits until the process is gone; SIGKILL after `limitMs`. Does nothing when it already is. */
@@ -42,10 +44,12 @@ export function start(name: string, file: string, args: readonly string[]): Chil
   let ended: string | undefined;
   const listeners: ((text: string) => void)[] = [];
   file_.write(output);
+  let stdout = "";
   for (const stream of [process_.stdout, process_.stderr]) {
     stream.setEncoding("utf8");
     stream.on("data", (text: string) => {
       output += text;
+      if (stream === process_.stdout) stdout += text;
       file_.write(text);
       for (const listener of listeners) listener(text);
     });
@@ -72,6 +76,7 @@ export function start(name: string, file: string, args: readonly string[]): Chil
       return ended;
     },
     output: () => output,
+    stdout: () => stdout,
     onOutput: (listener) => listeners.push(listener),
     async end(signal = "SIGTERM", limitMs = 10_000) {
       if (ended === undefined) {

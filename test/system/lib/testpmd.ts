@@ -87,12 +87,14 @@ export function startTestpmd(ports: readonly VirtioUserPort[], more: TestpmdOpti
 
   const command = async (line: string, limitMs = 20_000): Promise<string> => {
     const from = child.output().length;
+    const typedAt = child.stdout().length;
     child.process.stdin!.write(`${line}\n`);
-    // The command line echoes what is typed, so the prompt that counts is the one after the echo.
+    // The command line echoes what is typed, so the prompt that counts is the one after the echo. The driver's own words
+    // (stderr) can stand in the middle of either.
     const answered = () => {
-      const text = child.output().slice(from);
-      const end = text.lastIndexOf(prompt);
-      return end >= 0 && text.includes(line) && end > text.indexOf(line) ? text.slice(0, end) : undefined;
+      const text = child.stdout().slice(typedAt);
+      const echo = text.indexOf(line);
+      return echo >= 0 && text.lastIndexOf(prompt) > echo ? child.output().slice(from) : undefined;
     };
     return await waitFor(`testpmd's answer to \`${line}\``, limitMs, answered, [child]);
   };
@@ -100,7 +102,7 @@ export function startTestpmd(ports: readonly VirtioUserPort[], more: TestpmdOpti
     process: child,
     command,
     async ready(limitMs = 60_000) {
-      await waitFor("testpmd's prompt", limitMs, () => child.output().includes(prompt), [child]);
+      await waitFor("testpmd's prompt", limitMs, () => child.stdout().includes(prompt), [child]);
     },
     async stats() {
       const text = await command("show port stats all");
