@@ -1,12 +1,20 @@
 // The host's end of a guest's command channel (initramfs.ts has the guest's end and the protocol): a shell in a real
 // guest, whoever started it.
-import { createServer, type Socket } from "node:net";
+import { createServer, type Server, type Socket } from "node:net";
 import { type Child, waitFor } from "./process.js";
 
 /** How a command in the guest ended: its exit status, and stdout and stderr together. */
 export interface CommandResult {
   status: number;
   output: string;
+}
+
+/** A command that runs on in the guest. */
+export interface Job {
+  /** Waits for its end. Throws when `limitMs` is over. */
+  result(limitMs: number): Promise<CommandResult>;
+  /** Kills it and everything it started. */
+  stop(): Promise<void>;
 }
 
 const READY = /@@ready (\S+)\n/;
@@ -22,18 +30,26 @@ export class Channel {
   /** Processes without which the guest is gone: every wait ends at once when one of them has. */
   needed: readonly Child[] = [];
 
-  private constructor(private readonly name: string) {}
+  private constructor(
+    private readonly name: string,
+    private readonly server: Server,
+  ) {}
 
   /** Listens at `path` for guest `name`. Before QEMU starts, so that nothing the guest says is lost. */
   static async open(name: string, path: string): Promise<Channel> {
-    const channel = new Channel(name);
     const server = createServer((socket) => {
       // One guest has one channel: no second connection will come.
       server.close();
       channel.attach(socket);
     });
+    const channel = new Channel(name, server);
     await new Promise<void>((resolve, reject) => server.once("error", reject).listen(path, resolve));
     return channel;
+  }
+
+  /** Nobody will connect: the path is free for another. */
+  async close(): Promise<void> {
+    await new Promise((resolve) => this.server.close(resolve));
   }
 
   /** How often the guest has booted so far. */
@@ -70,6 +86,26 @@ export class Channel {
     const { status, output } = await this.run(command, limitMs);
     if (status !== 0) throw new Error(`\`${command}\` in guest ${this.name} ended with status ${status}:\n${output}`);
     return output;
+  }
+
+  /** Starts a command in the guest and leaves it running. */
+  async job(command: string): Promise<Job> {
+    const file = `/tmp/job-${this.nextId()}`;
+    const quoted = command.replaceAll("'", "'\\''");
+    // setsid makes the shell's pid the number of a process group, which is what stop kills.
+    await this.must(`(setsid sh -c 'echo $$ >${file}.pid; ${quoted}' >${file} 2>&1; echo $? >${file}.status) &`);
+    return {
+      result: async (limitMs) => {
+        const what = `the end of job \`${command}\` in guest ${this.name}`;
+        const done = async () => (await this.run(`cat ${file}.status && cat ${file}`, 30_000)).output;
+        const probe = async () => /^(\d+)\n(.*)/s.exec(await done()) ?? undefined;
+        const text = await waitFor(what, limitMs, probe, this.needed);
+        return { status: Number(text[1]), output: text[2]! };
+      },
+      stop: async () => {
+        await this.run(`kill -9 -$(cat ${file}.pid)`, 30_000);
+      },
+    };
   }
 
   /** Sends one line of the protocol and waits for nothing. */

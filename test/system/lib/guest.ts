@@ -1,10 +1,10 @@
 // A real guest: Linux under QEMU (TCG, so it runs anywhere) with one vhost-user NIC, and a shell in it for the test.
 import { existsSync, unlinkSync } from "node:fs";
 import { join } from "node:path";
-import { Channel, type CommandResult } from "./channel.js";
+import { Channel, type CommandResult, type Job } from "./channel.js";
 import { initramfs } from "./initramfs.js";
 import { busyboxFile, kernel, type QemuKind, qemuFiles } from "./needs.js";
-import { type Child, scratch, start, waitFor } from "./process.js";
+import { type Child, scratch, start } from "./process.js";
 import { Qmp } from "./qmp.js";
 
 export interface GuestOptions {
@@ -33,14 +33,6 @@ export interface GuestOptions {
   ipv6?: boolean;
   /** More arguments of QEMU. */
   more?: readonly string[];
-}
-
-/** A command that runs on in the guest. */
-export interface Job {
-  /** Waits for its end. Throws when `limitMs` is over. */
-  result(limitMs: number): Promise<CommandResult>;
-  /** Kills it and everything it started. */
-  stop(): Promise<void>;
 }
 
 export interface Guest {
@@ -165,25 +157,7 @@ export async function startGuest(options: GuestOptions): Promise<Guest> {
     booted: (limitMs) => channel.booted(limitMs),
     must: (command, limitMs) => channel.must(command, limitMs),
     run: (command, limitMs) => channel.run(command, limitMs),
-    async job(command) {
-      const file = `/tmp/job-${channel.nextId()}`;
-      const quoted = command.replaceAll("'", "'\\''");
-      // setsid makes the shell's pid the number of a process group, which is what stop kills.
-      await channel.must(`(setsid sh -c 'echo $$ >${file}.pid; ${quoted}' >${file} 2>&1; echo $? >${file}.status) &`);
-      return {
-        async result(limitMs) {
-          const what = `the end of job \`${command}\` in guest ${name}`;
-          const done = async () => (await channel.run(`cat ${file}.status && cat ${file}`, 30_000)).output;
-          const text = await waitFor(what, limitMs, async () => /^(\d+)\n(.*)/s.exec(await done()) ?? undefined, [
-            qemu,
-          ]);
-          return { status: Number(text[1]), output: text[2]! };
-        },
-        async stop() {
-          await channel.run(`kill -9 -$(cat ${file}.pid)`, 30_000);
-        },
-      };
-    },
+    job: (command) => channel.job(command),
     async reboot(limitMs = 120_000) {
       const boots = channel.bootCount;
       // Not `reboot -f`: Linux 6.1 breaks its virtqueues at shutdown, and its virtio_net then loops for ever in the

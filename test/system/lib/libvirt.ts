@@ -3,7 +3,7 @@
 // would be the system's, in /etc and /run); with the process namespace the kernel ends every QEMU it has started, which
 // are no children of the test, when it ends.
 import { execFile } from "node:child_process";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { libvirtdFile, namespaces, virshFile } from "./needs.js";
@@ -16,6 +16,8 @@ export interface Libvirt {
   readonly daemon: Child;
   /** Runs virsh on this daemon and returns its stdout. Throws with what virsh said when it fails or takes too long. */
   virsh(...words: string[]): Promise<string>;
+  /** Kills libvirtd, without what it has started, and waits until its successor answers. */
+  restart(): Promise<void>;
   /** Writes XML to a file named `name`.xml, because virsh reads nothing else; returns its path. */
   xmlFile(name: string, xml: string): string;
 }
@@ -40,8 +42,9 @@ export async function startLibvirt(variables: Readonly<Record<string, string>> =
   ];
   const daemon = start("libvirtd", "unshare", [
     ...[...namespaces, "--kill-child"],
-    // The first process of a process namespace has to reap the others; libvirtd does not, the shell's wait does.
-    ...["env", `HOME=${home}`, ...environment, "sh", "-c", '"$@" & wait $!', "sh"],
+    // The first process of a process namespace has to reap the others; libvirtd does not, the shell does while it waits.
+    // A libvirtd that is killed is started again, as systemd would.
+    ...["env", `HOME=${home}`, ...environment, "sh", "-c", 'while "$@"; [ $? -eq 137 ]; do :; done', "sh"],
     ...[libvirtdFile, "--config", configuration],
   ]);
 
@@ -58,18 +61,39 @@ export async function startLibvirt(variables: Readonly<Record<string, string>> =
     virsh("version").then(Boolean, (error: Error) => {
       refusal = error.message;
     });
-  await waitFor("libvirtd to answer", 60_000, answers, [daemon]).catch((error: Error) => {
-    throw new Error(`${error.message}; ${refusal}`);
-  });
+  const ready = () =>
+    waitFor("libvirtd to answer", 60_000, answers, [daemon]).catch((error: Error) => {
+      throw new Error(`${error.message}; ${refusal}`);
+    });
+  await ready();
   return {
     daemon,
     virsh,
+    async restart() {
+      const before = libvirtdOf(daemon);
+      process.kill(before, "SIGKILL");
+      await waitFor("another libvirtd", 20_000, () => isAnother(libvirtdOf(daemon), before), [daemon]);
+      await ready();
+    },
     xmlFile(name, xml) {
       const file = join(home, `${name}.xml`);
       writeFileSync(file, xml);
       return file;
     },
   };
+}
+
+const isAnother = (pid: number, before: number) => pid !== 0 && pid !== before;
+
+/** The process of libvirtd below the shell that started it; 0 when there is none. */
+function libvirtdOf(daemon: Child): number {
+  const childrenOf = (pid: number): number[] => {
+    const text = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim();
+    return text === "" ? [] : text.split(" ").map(Number);
+  };
+  const [shell] = childrenOf(daemon.pid);
+  const isLibvirtd = (pid: number) => readFileSync(`/proc/${pid}/comm`, "utf8").trim() === "libvirtd";
+  return (shell === undefined ? [] : childrenOf(shell)).find(isLibvirtd) ?? 0;
 }
 
 /** Text inside an XML element or a quoted attribute. */
@@ -90,21 +114,24 @@ export interface DomainOptions {
   channel: string;
   /** File for the guest's console. */
   console: string;
-  /** The README's memoryBacking element. */
+  /** The memoryBacking element, and what goes with it. */
   memory: string;
-  /** The vhostuser interface. */
+  /** The vhostuser interface, or several. */
   nic: string;
+  vcpus?: number;
+  /** Elements of libvirt's namespace for QEMU, such as qemu:override. */
+  qemu?: string;
 }
 
-/** A domain for TCG with direct kernel boot, one NIC, the command channel and nothing else. */
+/** A domain for TCG with direct kernel boot, its NICs, the command channel and nothing else. */
 export function domainXml(options: DomainOptions): string {
   const text = (key: "name" | "emulator" | "kernel" | "initrd" | "append" | "channel" | "console") =>
     xmlText(options[key]);
-  return `<domain type='qemu'>
+  return `<domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
   <name>${text("name")}</name>
   <memory unit='MiB'>${options.memoryMb}</memory>
   ${options.memory}
-  <vcpu>1</vcpu>
+  <vcpu>${options.vcpus ?? 1}</vcpu>
   <os>
     <type arch='x86_64' machine='q35'>hvm</type>
     <kernel>${text("kernel")}</kernel>
@@ -127,6 +154,7 @@ export function domainXml(options: DomainOptions): string {
     </channel>
     ${options.nic}
   </devices>
+  ${options.qemu ?? ""}
 </domain>
 `;
 }

@@ -2,7 +2,7 @@
 // socket, and looked at from outside through /proc.
 import { execFile } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { promisify } from "node:util";
 import { ControlClient } from "../../../src/api/control-client.js";
 import type { PortStatus, SwitchStatus } from "../../../src/api/status.js";
@@ -51,14 +51,25 @@ export function socketPort(name: string, role: SwitchPort["role"] = "listen"): S
   return { name, role, path: join(scratch, `${name}.sock`) };
 }
 
-/** Starts a switch and waits until it answers and listens. `words` are further words for `ringbridge run`. */
-export async function startSwitch(ports: readonly SwitchPort[], words: readonly string[] = []): Promise<RunningSwitch> {
-  const control = join(scratch, `control${++switches}.sock`);
+/** A path for a control socket in the scratch folder. */
+function newControl(): string {
+  return join(scratch, `control${++switches}.sock`);
+}
+
+/**
+ * Starts a switch and waits until it answers and listens. `words` are further words for `ringbridge run`, `control` the
+ * path of its control socket.
+ */
+export async function startSwitch(
+  ports: readonly SwitchPort[],
+  words: readonly string[] = [],
+  control: string = newControl(),
+): Promise<RunningSwitch> {
   const portArguments = ports.flatMap(({ name, role, path, options }) => [
     "--port",
     [`${name}=${role}:${path}`, ...(options === undefined ? [] : [options])].join(","),
   ]);
-  const child = start(`switch${switches}`, process.execPath, [
+  const child = start(basename(control, ".sock").replace("control", "switch"), process.execPath, [
     cliFile,
     "run",
     ...portArguments,
@@ -74,8 +85,14 @@ export async function startSwitch(ports: readonly SwitchPort[], words: readonly 
     if (found === undefined) throw new Error(`the switch has no port ${name}`);
     return found;
   };
-  const listening = () =>
-    existsSync(control) && ports.every(({ role, path }) => role === "connect" || existsSync(path));
+  // The file of a predecessor that was killed may still be there.
+  const answers = () =>
+    status().then(
+      () => true,
+      () => false,
+    );
+  const listening = async () =>
+    existsSync(control) && (await answers()) && ports.every(({ role, path }) => role === "connect" || existsSync(path));
   await waitFor("the switch to listen", 20_000, listening, [child]);
   // Once as an operator asks; later on without a process for each question.
   await execute(process.execPath, [cliFile, "status", "--json", "--control", control], { timeout: 20_000 });

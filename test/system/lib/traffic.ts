@@ -1,5 +1,9 @@
 // What the tests let guests send, and how they count what arrived.
-import type { Guest, Job } from "./guest.js";
+import type { Job } from "./channel.js";
+import type { Guest as AnyGuest } from "./guest.js";
+
+/** What traffic needs of a guest, whoever started it. */
+export type Guest = Pick<AnyGuest, "ip" | "run" | "must" | "job">;
 
 /** How many replies came to `count` pings of so many `bytes`; `interval` in seconds. The guest waits up to 10 s for the last ones. */
 export async function ping(
