@@ -14,6 +14,7 @@ npm install --no-fund --no-audit --loglevel=error --omit=dev "../$tarball"
 [ ! -e node_modules/assemblyscript ] || { echo "the package brings a compiler along" >&2; exit 1; }
 npx --no-install ringbridge --version
 npx --no-install ringbridge demo --seconds 3
+[ -s node_modules/ringbridge/dist/explore/index.html ] || { echo "the package lacks the explorer" >&2; exit 1; }
 lab='
   const { createLab, udp, conservesFrames, assertThat } = await import("ringbridge/testing");
   const lab = await createLab();

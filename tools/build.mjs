@@ -1,4 +1,5 @@
-// Builds everything into dist/: the Wasm modules with asc, the host with tsc. `--only-wasm` or `--only-host` builds one half.
+// Builds everything into dist/: the Wasm modules with asc, the host with tsc, the web pages with esbuild (tools/pages.mjs).
+// `--only-wasm`, `--only-host` and `--only-pages` build a part; more than one may be named.
 // Also writes the layout files (tools/layout-transform.mjs) from the structs that the host and the modules share.
 
 import { spawnSync } from "node:child_process";
@@ -9,7 +10,9 @@ import { fileURLToPath } from "node:url";
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 process.chdir(root);
 
-const only = process.argv.find((word) => word === "--only-wasm" || word === "--only-host");
+const PARTS = ["wasm", "host", "pages"];
+const named = PARTS.filter((part) => process.argv.includes(`--only-${part}`));
+const wanted = named.length > 0 ? named : PARTS;
 const MODULES = [
   { entry: "assembly/index.ts", name: "core", layout: ["assembly/abi.ts", "src/core/layout.ts"] },
   {
@@ -20,8 +23,9 @@ const MODULES = [
 ];
 const TARGETS = ["release", "checked", "browser"];
 
-if (only !== "--only-host") await buildWasm();
-if (only !== "--only-wasm") buildHost();
+if (wanted.includes("wasm")) await buildWasm();
+if (wanted.includes("host")) buildHost();
+if (wanted.includes("pages")) await (await import("./pages.mjs")).buildPages();
 
 async function buildWasm() {
   const asc = await import("assemblyscript/asc");

@@ -16,26 +16,42 @@ if (major < 20 || (major === 20 && minor < 19)) {
 }
 
 const lock = fingerprint(["package.json", "package-lock.json"]);
-step("install", "node_modules/.ringbridge-installed", lock, "installing packages", () =>
-  run("npm", [existsSync("package-lock.json") ? "ci" : "install", "--no-fund", "--no-audit", "--loglevel=error"]),
+step(
+  "install",
+  "node_modules/.ringbridge-installed",
+  () => lock,
+  "installing packages",
+  () => run("npm", [existsSync("package-lock.json") ? "ci" : "install", "--no-fund", "--no-audit", "--loglevel=error"]),
 );
-const sources = fingerprint([...walk("assembly"), ...walk("src"), ...walk("tools"), "tsconfig.json", "asconfig.json"]);
-step("build", "dist/.ringbridge-built", lock + sources, "building", () => run(process.execPath, ["tools/build.mjs"]));
+// Compiling the core takes most of the time: what needs only the host or the pages built anew does not wait for it.
+const WASM = { stamp: "dist/.ringbridge-wasm-built", state: () => lock + fingerprint(wasmSources()) };
+const HOST = { stamp: "dist/.ringbridge-built", state: () => lock + fingerprint([...wasmSources(), ...hostSources()]) };
+step("build of the core", WASM.stamp, WASM.state, "building the core", () => build("--only-wasm"));
+step("build", HOST.stamp, HOST.state, "building the host and the pages", () => build("--only-host", "--only-pages"));
 
-/** Runs `work` unless the stamp file already names this very state. */
+/** Runs `work` unless the stamp file already names this very state. The build of the core may write into src: the state is that after it. */
 function step(name, stamp, state, text, work) {
-  if (existsSync(stamp) && readFileSync(stamp, "utf8") === state) return;
+  if (existsSync(stamp) && readFileSync(stamp, "utf8") === state()) return;
   process.stderr.write(`ringbridge: ${text} …\n`);
   const started = Date.now();
   if (work() !== 0) fail(`${name} failed, see above`);
   mkdirSync(dirname(stamp), { recursive: true });
-  writeFileSync(stamp, name === "build" ? lock + refreshed() : state);
+  writeFileSync(stamp, state());
   process.stderr.write(`ringbridge: ${text} done in ${((Date.now() - started) / 1000).toFixed(1)} s\n`);
 }
 
-/** The build may write the generated layout into src: take the state after it. */
-function refreshed() {
-  return fingerprint([...walk("assembly"), ...walk("src"), ...walk("tools"), "tsconfig.json", "asconfig.json"]);
+function build(...words) {
+  return run(process.execPath, ["tools/build.mjs", ...words]);
+}
+
+/** What the Wasm modules are made of, with the two files of src that their build writes. */
+function wasmSources() {
+  const tools = walk("tools").filter((path) => /build\.mjs$|transform\.mjs$|traced/.test(path));
+  return [...walk("assembly"), ...tools, "asconfig.json", "src/core/layout.ts", "src/guest/driver-layout.ts"];
+}
+
+function hostSources() {
+  return [...walk("src"), ...walk("tools"), "tsconfig.json", "tsconfig.pages.json"];
 }
 
 function fingerprint(files) {

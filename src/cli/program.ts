@@ -10,6 +10,7 @@ import type { BenchFlags } from "./bench.js";
 import type { CompareFlags } from "./bench-compare.js";
 import type { CaptureFlags } from "./capture.js";
 import type { CheckFlags } from "./check.js";
+import type { ExploreFlags } from "./explore.js";
 import { type Io, processIo, UsageError } from "./io.js";
 import type { ReplayFlags } from "./replay.js";
 import type { SimFlags } from "./sim.js";
@@ -321,6 +322,17 @@ function createProgram(io: Io, perform: Perform): Command {
 
   addVifCommands(program, { io, perform, control });
 
+  program
+    .command("explore")
+    .description("serve the explorer on loopback: virtqueues step by step, in a browser, on the core that forwards")
+    .option("--port <n>", "TCP port; 0 is any that is free (default: 7070, or any when that is taken)", tcpPort)
+    .action((options: ExploreFlags) =>
+      perform(async () => {
+        const { exploreCommand } = await import("./explore.js");
+        return exploreCommand(options, io);
+      }),
+    );
+
   return program;
 }
 
@@ -358,6 +370,13 @@ function positiveNumber(text: string): number {
 
 function positiveInteger(text: string): number {
   if (!/^[1-9]\d{0,8}$/.test(text)) throw new InvalidArgumentError("It must be a whole number from 1 on.");
+  return Number(text);
+}
+
+function tcpPort(text: string): number {
+  if (!/^\d{1,5}$/.test(text) || Number(text) > 65_535) {
+    throw new InvalidArgumentError("It must be a whole number from 0 to 65535.");
+  }
   return Number(text);
 }
 

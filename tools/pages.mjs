@@ -1,0 +1,58 @@
+// Bundles the web pages with esbuild, each into a folder of plain files that works from any web server, from any path on
+// it, without special headers and without a network: dist/explore, and dist/web for a running switch. Part of
+// `node tools/build.mjs`; `node tools/build.mjs --only-pages` builds them alone, in a second.
+
+import { spawnSync } from "node:child_process";
+import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { basename, join } from "node:path";
+
+/** `source` has main.tsx, main.css and the HTML files; `assets` are copied beside them, `generated` are made: name → text. */
+const PAGES = [
+  {
+    name: "explore",
+    source: "src/explore/page",
+    html: ["index.html"],
+    assets: ["dist/wasm/core.traced.wasm", "dist/wasm/core.sites.json"],
+  },
+  { name: "web", source: "src/web/page", html: ["index.html"], assets: [] },
+];
+
+/** Checks the types of all pages and builds those whose sources there are. Throws with the compilers' messages. */
+export async function buildPages() {
+  checkTypes();
+  const { build } = await import("esbuild");
+  for (const page of PAGES.filter(({ source }) => existsSync(join(source, "main.tsx")))) await buildPage(build, page);
+}
+
+async function buildPage(build, { name, source, html, assets }) {
+  const out = join("dist", name);
+  rmSync(out, { recursive: true, force: true });
+  mkdirSync(out, { recursive: true });
+  await build({
+    entryPoints: ["main.tsx", "main.css"].map((file) => join(source, file)),
+    outdir: out,
+    bundle: true,
+    format: "esm",
+    splitting: true,
+    chunkNames: "chunk-[hash]",
+    target: ["es2022", "chrome110", "firefox115", "safari16.4"],
+    minify: true,
+    jsx: "automatic",
+    jsxImportSource: "preact",
+    legalComments: "none",
+    logLevel: "warning",
+  });
+  // Preact becomes part of main.js.
+  cpSync("node_modules/preact/LICENSE", join(out, "preact-license.txt"));
+  for (const asset of assets) cpSync(asset, join(out, basename(asset)));
+  const version = JSON.parse(readFileSync("package.json", "utf8")).version;
+  for (const file of html) {
+    writeFileSync(join(out, file), readFileSync(join(source, file), "utf8").replaceAll("%VERSION%", version));
+  }
+}
+
+function checkTypes() {
+  const tsc = join("node_modules", "typescript", "bin", "tsc");
+  const { status } = spawnSync(process.execPath, [tsc, "-p", "tsconfig.pages.json"], { stdio: "inherit" });
+  if (status !== 0) throw new Error("tsc found errors in the pages, see above");
+}
