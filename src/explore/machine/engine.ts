@@ -31,6 +31,8 @@ export class Engine {
   readonly steps: Step[] = [];
   private readonly first: Logic;
   private readonly live: (Live | undefined)[] = [];
+  /** Told of each new step of the core that has changed memory, while memory is as it was right after it. */
+  onChange: (step: Step) => void = () => {};
 
   constructor(
     readonly world: World,
@@ -221,6 +223,7 @@ export class Engine {
       const { logic } = this;
       step.logic = { ...logic, device: { phase, call, accesses, calls: [] } };
       this.push(step);
+      if (step.change) this.onChange(step);
       stop = enough(step);
       this.countDown();
     };
@@ -364,7 +367,7 @@ export class Engine {
     if (left > 0) {
       faults = { ...faults, hold: replaced(faults.hold, guest, 0) };
       held = [...held, { guest, at: address, data, left }];
-      return { step: { ...base, held: true }, loaded: 0, faults, held, kicks };
+      return { step: { ...base, held: data }, loaded: 0, faults, held, kicks };
     }
     return { step: { ...base, change: this.store(address, data) }, loaded: 0, faults, held, kicks };
   }

@@ -43,6 +43,8 @@ export interface Event {
   read?: Uint8Array;
   before?: Uint8Array;
   after?: Uint8Array;
+  /** What a held store will write. */
+  held?: Uint8Array;
   /** The core's source line or the driver's; `atomic` and `compiledInto` of the core only. */
   site?: SourceLine & { column?: number; atomic?: boolean; compiledInto?: string };
   /** The call of the core that it belongs to. */
@@ -82,6 +84,7 @@ export function eventOf(step: Step, number: number, context: Context): Event {
   };
   if (kind) event.kind = kind;
   if (read) event.read = read;
+  if (step.held) event.held = step.held;
   if (change) Object.assign(event, { before: change.before, after: change.after });
   const site = siteOf(step, context);
   if (site) event.site = site;
@@ -102,7 +105,7 @@ function siteOf({ site, name, actor }: Step, { sites, driverSource, world }: Con
   }
   if (name === undefined || actor === "device") return undefined;
   const folder = "src/explore/machine/driver";
-  for (const file of [world.guests[actor]!.setup.ring, "net"]) {
+  for (const file of [world.guests[actor]!.setup.ring, "net", "hostile"]) {
     const found = lineOf(driverSource, `${folder}/${file}.ts`, name);
     if (found) return found;
   }
@@ -122,7 +125,7 @@ function textOf(event: Event, step: Step): string {
   if (event.kind === "copy") return `${who} copies ${length} bytes from ${joined(from)} to ${names}`;
   if (event.kind === "fill") return `${who} fills ${length} bytes of ${names}`;
   const verb = event.kind === "read" ? "reads" : event.kind === "write" ? "writes" : "exchanges";
-  const held = step.kind === "write" && !step.change ? ", which nobody else sees yet" : "";
+  const held = step.held ? ", which nobody else sees yet" : "";
   return `${who} ${verb} ${names} = ${valuesOf(event, places)}${held}`;
 }
 
@@ -142,6 +145,7 @@ function operationText({ operation }: Step): string {
   if (operation.do === "post") return `give ${operation.buffers} receive buffers`;
   if (operation.do === "receive") return "take what it has received";
   if (operation.do === "reclaim") return "take its sent buffers back";
+  if (operation.do === "send-bad") return `give a bad chain (${operation.bad})`;
   return `${operation.wanted ? "ask for calls of" : "want no calls of"} its ${operation.queue}`;
 }
 
@@ -169,8 +173,8 @@ function joined(places: readonly Place[]): string {
   return words.length > 6 ? `${words[0]} to ${places.at(-1)!.name}` : words.join(", ");
 }
 
-function valuesOf({ address, read, after, length }: Event, places: readonly Place[]): string {
-  const bytes = after ?? read ?? new Uint8Array();
+function valuesOf({ address, read, after, held, length }: Event, places: readonly Place[]): string {
+  const bytes = after ?? held ?? read ?? new Uint8Array();
   if (places.length > 6 || bytes.length < Math.min(length, 16) || places[0]!.kind === "buffer") return bytesText(bytes);
   return places
     .map((place) => {

@@ -10,14 +10,28 @@
 //   machine.operate(1, { do: "receive" }); machine.stepDriver(1, "operation");
 //   machine.view();                         // all that there is to see
 //   machine.back(3); machine.forward(3);    // the same memory, byte for byte
-//   await Machine.open(machine.state, build);
+//   machine.runUntil([{ on: "change", place: "b.receiveq.used.idx" }]);
+//   location.hash = encodeState(machine.state);
+//   await Machine.open(decodeState(location.hash.slice(1)), build);
 
+export { type Breakpoint, breakpointText } from "./breakpoints.js";
+export { CACHE_LINE, type CacheLines, type LineCount } from "./cache-lines.js";
+export { decodeState, encodeState } from "./codec.js";
+export { BAD_CHAINS, type BadChain } from "./driver/hostile.js";
 export type { QueueKey } from "./driver/access.js";
 export type { Operation, ReceivedFrame, SendOperation } from "./driver/net.js";
 export type { Event, Note } from "./events.js";
 export { bytesText, descriptorFlags, eventFlags, type FieldView, fieldText } from "./field-text.js";
+export { type Goal, judge, judgeAll, type Verdict } from "./judge.js";
 export type { Actor, CoreCall, Fault, FaultLogic, HeldStore } from "./log.js";
-export { type DeviceGrain, type DriverGrain, Machine, type MachineBuild } from "./machine.js";
+export {
+  type DeviceGrain,
+  type DriverGrain,
+  Machine,
+  type MachineBuild,
+  type RunOptions,
+  type RunResult,
+} from "./machine.js";
 export type { Place } from "./places.js";
 export type { DescriptorRow, DescriptorState, PackedView, SplitView } from "./ring-view.js";
 export {

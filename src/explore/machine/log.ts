@@ -4,6 +4,7 @@
 
 import type { QueueKey } from "./driver/access.js";
 import type { DriverState, Operation } from "./driver/net.js";
+import type { SeenFrame } from "./seen-frames.js";
 import type { AccessKind } from "./sites.js";
 
 /** The switch's worker, or the number of a guest whose driver it was. */
@@ -118,10 +119,13 @@ export interface Step {
   /** The last step of a call: what it returned; of an operation: its result, as words. */
   returned?: number;
   result?: string;
-  /** The kick or call was lost; the store is held. */
+  /** The kick or call was lost. */
   lost?: boolean;
-  held?: boolean;
+  /** What a store would write that is held. */
+  held?: Uint8Array;
   /** In a poll that has found nothing yet, from its second look at the rings on. */
   idle?: boolean;
+  /** Frames at the switch's ports that it has brought to light. */
+  frames?: readonly SeenFrame[];
   logic: Logic;
 }

@@ -1,11 +1,18 @@
 // The machine: a switch and its guests, stepped one memory access at a time, forward and back.
 
+import { writePcapng } from "../../capture/pcapng.js";
+import { describeFrame } from "../../testing/frames/describe.js";
+import { Random } from "../../testing/random.js";
+import { type Breakpoint, hits } from "./breakpoints.js";
+import { type CacheLines, countLines } from "./cache-lines.js";
 import type { Operation } from "./driver/net.js";
 import { Engine } from "./engine.js";
-import { type Event, eventOf } from "./events.js";
+import { actorName, type Event, eventOf } from "./events.js";
+import { type FieldView, fieldAt } from "./field-text.js";
 import type { Actor, Fault, Step, Unit } from "./log.js";
 import { type Place, Places } from "./places.js";
-import { checkSetup, type Setup } from "./setup.js";
+import { framesSeen, type SeenFrame } from "./seen-frames.js";
+import { checkSetup, GUEST_NAMES, type Setup } from "./setup.js";
 import type { DriverSource } from "./sources.js";
 import type { Move, State } from "./state.js";
 import { type View, viewOf } from "./view.js";
@@ -20,6 +27,21 @@ export interface MachineBuild extends CoreBuild {
 export type DeviceGrain = "access" | "shared" | "descriptor" | "frame" | "burst";
 export type DriverGrain = "access" | "operation";
 
+export interface RunOptions {
+  /** Who may move. Default everybody. */
+  actors?: readonly Actor[];
+  /** Default 100 000. */
+  most?: number;
+  random?: boolean;
+}
+
+/** The breakpoint that was hit, if any, and the steps that were made: `first` is more than `last` when there are none. */
+export interface RunResult {
+  hit?: Breakpoint;
+  first: number;
+  last: number;
+}
+
 export class Machine {
   private readonly engine: Engine;
   private readonly placesOfWorld: Places;
@@ -33,6 +55,10 @@ export class Machine {
   ) {
     this.engine = new Engine(world, build.sites, setup.device === "asleep");
     this.placesOfWorld = new Places(world);
+    this.engine.onChange = (step) => {
+      const frames = framesSeen(step, { world, places: this.placesOfWorld, sites: build.sites });
+      if (frames.length > 0) step.frames = frames;
+    };
   }
 
   /** A machine before its first step. Throws when the setup makes no sense (`checkSetup`). */
@@ -152,6 +178,71 @@ export class Machine {
     return viewOf(this.world, this.engine, this.placesOfWorld);
   }
 
+  /**
+   * Goes on until a breakpoint is hit, nobody has anything to do, or `most` steps are made. Drivers come first, each to the end of
+   * its operations, then the worker; with `random` any of them that can, drawn from the setup's seed.
+   */
+  runUntil(breakpoints: readonly Breakpoint[], { actors, most = 100_000, random = false }: RunOptions = {}): RunResult {
+    const first = this.position + 1;
+    const all = actors ?? [...this.setup.guests.keys(), "device" as const];
+    const draws = new Random(this.setup.seed + this.position);
+    let hit: Breakpoint | undefined;
+    const look = (step: Step) => {
+      if (breakpoints.length === 0) return false;
+      const event = this.describe(step, this.engine.steps.length);
+      hit = breakpoints.find((one) => hits(one, event, (name) => this.placesOfWorld.named(name)));
+      return hit !== undefined;
+    };
+    while (!hit && this.position - first + 1 < most) {
+      const able = all.filter((actor) => this.canMove(actor));
+      if (able.length === 0) break;
+      const actor = random ? draws.pick(able) : able[0]!;
+      const left = most - (this.position - first + 1);
+      if (actor === "device") {
+        let turn = random ? draws.integer(1, 8) : left;
+        this.engine.device(left, (step) => look(step) || (--turn <= 0 && !isIdle(step)));
+      } else look(this.engine.driver(actor)!);
+    }
+    if (this.position >= first) this.undone = [];
+    return { ...(hit ? { hit } : {}), first, last: this.position };
+  }
+
+  /** How often something has happened, from step `since` on. */
+  occurrences(breakpoint: Breakpoint, since = 1): number {
+    return this.events(since).filter((event) => hits(breakpoint, event, (name) => this.placesOfWorld.named(name)))
+      .length;
+  }
+
+  /** Frames that have passed the switch's ports so far, with the steps that show them. */
+  get frames(): (SeenFrame & { step: number; text: string })[] {
+    return this.engine.steps.flatMap(({ frames = [] }, i) =>
+      frames.map((frame) => ({ ...frame, step: i + 1, text: describeFrame(frame.bytes) })),
+    );
+  }
+
+  /** The same as a capture file, for Wireshark: an interface for each guest, a microsecond for each step. */
+  pcapng(): Uint8Array {
+    const names = GUEST_NAMES.slice(0, this.setup.guests.length);
+    const frames = this.frames.map(({ guest, direction, bytes, step }) => ({
+      interface: guest,
+      direction,
+      time: step * 1000,
+      bytes,
+    }));
+    return writePcapng([...names], frames);
+  }
+
+  /** Cache lines of guests' memory that the steps from `first` on, and before `end`, have touched. */
+  cacheLines(first = 1, end = this.position + 1): CacheLines {
+    return countLines(this.engine.steps.slice(first - 1, end - 1), this.world, this.placesOfWorld, actorName);
+  }
+
+  /** A field as it is now, by its place's name; undefined when there is none of that name. */
+  field(name: string): FieldView | undefined {
+    const place = this.placesOfWorld.named(name);
+    return place && fieldAt(this.world, place);
+  }
+
   /** What lies at an offset in linear memory. */
   place(address: number): Place {
     return this.placesOfWorld.at(address);
@@ -173,7 +264,7 @@ export class Machine {
 
   private isInIdleRounds(): boolean {
     const last = this.engine.steps.at(-1);
-    return last?.idle === true && last.returned === undefined;
+    return last !== undefined && isIdle(last);
   }
 
   private moved(move: () => unknown): Event[] {
@@ -222,8 +313,7 @@ export class Machine {
       if (grain === "frame") return this.isFrame(step) || sleeps(step);
       return isEndOfBurst(step) || sleeps(step);
     };
-    // A poll that finds nothing looks at the rings again and again before it returns (assembly/index.ts): that goes by at once.
-    return (step) => !(step.idle && step.returned === undefined) && ends(step);
+    return (step) => !isIdle(step) && ends(step);
   }
 
   private isShared({ address, length }: Step): boolean {
@@ -243,6 +333,11 @@ export class Machine {
     const used = part === "used" ? field === "idx" : part === "desc";
     return kind === "ring" && used && queue !== undefined;
   }
+}
+
+/** A poll that finds nothing looks at the rings again and again before it returns (assembly/index.ts): that goes by at once. */
+function isIdle({ idle, returned }: Step): boolean {
+  return idle === true && returned === undefined;
 }
 
 /** A poll that has moved frames is over, and all calls for it are made. */

@@ -62,7 +62,7 @@ function field(name: string, offset: number, bytes: number): Field {
 export class Places {
   /** Ascending, none over another. */
   private readonly areas: Area[];
-  private readonly byName = new Map<string, Place>();
+  private readonly byName = new Map<string, Place | undefined>();
 
   constructor(private readonly world: World) {
     this.areas = [...world.guests.flatMap(guestAreas), ...coreAreas(world)].sort((a, b) => a.start - b.start);
@@ -93,18 +93,20 @@ export class Places {
 
   /** The field of a name; undefined when there is none. */
   named(name: string): Place | undefined {
-    if (this.byName.size === 0) for (const place of this.all()) this.byName.set(place.name, place);
+    if (!this.byName.has(name)) this.byName.set(name, this.find(name));
     return this.byName.get(name);
   }
 
-  /** Every place that has a name, guests' first. */
-  *all(): Generator<Place> {
+  private find(name: string): Place | undefined {
     for (const area of this.areas) {
-      for (let index = 0; index < area.count; index++) {
-        if (area.fields.length === 0) yield placeOf(area, index, undefined);
-        for (const one of area.fields) yield placeOf(area, index, one);
-      }
+      if (!name.startsWith(area.name)) continue;
+      const [, number, of] = /^(?:\[(\d+)\])?(?:\.(.+))?$/.exec(name.slice(area.name.length)) ?? [];
+      const index = Number(number ?? 0);
+      if (area.many !== (number !== undefined) || index >= area.count) continue;
+      const found = area.fields.find((one) => one.name === of);
+      if (found || (of === undefined && area.fields.length === 0)) return placeOf(area, index, found);
     }
+    return undefined;
   }
 
   private areaOf(address: number): Area | undefined {

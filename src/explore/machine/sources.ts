@@ -4,7 +4,9 @@
 export type DriverSource = Readonly<Record<string, string>>;
 
 /** The file of each kind of access: the names are unique in it. */
-export const DRIVER_FILES = ["split", "packed", "net"].map((name) => `src/explore/machine/driver/${name}.ts`);
+export const DRIVER_FILES = ["split", "packed", "net", "hostile"].map(
+  (name) => `src/explore/machine/driver/${name}.ts`,
+);
 
 const CLAUSE = /\b((?:2\.[78]|5\.1)(?:\.\d+)*)\b/g;
 

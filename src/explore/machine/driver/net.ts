@@ -11,10 +11,17 @@ import { leaveToDevice, tcp, udp } from "../../../testing/frames/index.js";
 import { type GuestLayout, layGuestOut, type Rooms, TABLE_ENTRIES } from "../guest-layout.js";
 import { type GuestSetup, stationOf } from "../setup.js";
 import { kick, type Piece, type QueueKey, read, type Steps, write } from "./access.js";
+import { type SendBadOperation, sendBad } from "./hostile.js";
 import { add, freeDescriptors, freshRing, type RingState, take, wantCalls, wantsKick } from "./ring.js";
 
 /** What a driver can be told to do. Plain data: it stands in the URL. */
-export type Operation = SendOperation | PostOperation | ReceiveOperation | ReclaimOperation | CallsOperation;
+export type Operation =
+  | SendOperation
+  | PostOperation
+  | ReceiveOperation
+  | ReclaimOperation
+  | CallsOperation
+  | SendBadOperation;
 
 /** Sends a frame, and kicks when the switch wants it. */
 export interface SendOperation {
@@ -105,6 +112,7 @@ export function operate(driver: DriverState, operation: Operation): Steps<string
   if (operation.do === "post") return post(driver, operation.buffers);
   if (operation.do === "receive") return receive(driver, operation.again ?? false);
   if (operation.do === "reclaim") return reclaim(driver);
+  if (operation.do === "send-bad") return sendBad(driver, operation);
   return askForCalls(driver, operation);
 }
 

@@ -58,7 +58,7 @@ export function* writeChain(table: number, indices: number[], pieces: Piece[]): 
 }
 
 /** struct virtq_desc (2.7.5). */
-function* writeDescriptor(table: number, index: number, piece: Piece, flags: number, next: number): Steps<void> {
+export function* writeDescriptor(table: number, index: number, piece: Piece, flags: number, next: number): Steps<void> {
   const at = table + index * VIRTQ_DESC_SIZE;
   yield store("desc.addr", at, 8, piece.address);
   yield store("desc.len", at + 8, 4, piece.length);
