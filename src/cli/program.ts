@@ -107,6 +107,11 @@ function createProgram(io: Io, perform: Perform): Command {
     .option("--workers <n>", "data path threads", numberOrText)
     .option("--poll", "never sleep: lowest latency, one whole core per worker")
     .option("--record <folder>", "write a transcript of every front-end's connection there: see ringbridge transcript")
+    .option("--web <address>", "serve a live page there, such as 127.0.0.1:8080; port 0 is any (docs/LIVE.md)", String)
+    .option(
+      "--web-token <token>",
+      "what browsers must show; needed where other machines reach it (also: RINGBRIDGE_WEB_TOKEN)",
+    )
     .addOption(new Option("--log-level <level>", "least level that is logged").choices(LOG_LEVELS).default("info"))
     .option("--log-json", "log JSON lines")
     .action((config: string | undefined, options: RunFlags) =>
@@ -341,6 +346,8 @@ interface RunFlags {
   workers?: number | string;
   poll?: boolean;
   record?: string;
+  web?: string;
+  webToken?: string;
   logLevel: string;
   logJson?: boolean;
 }

@@ -30,6 +30,9 @@ export interface RunOptions {
   poll?: boolean;
   /** Folder for transcripts of all connections. */
   record?: string;
+  /** Values of --web and --web-token; the configuration's checks judge them. */
+  web?: string;
+  webToken?: string;
   logLevel: string;
   logJson?: boolean;
   debug?: boolean;
@@ -65,7 +68,7 @@ export async function runCommand(options: RunOptions, io: Io, startSwitch = star
       portFlags: options.port,
       socketPaths: options.socketPath,
       fds: options.fd,
-      flags: { workers: options.workers, poll: options.poll, control: options.control },
+      flags: { workers: options.workers, poll: options.poll, control: options.control, web: webFlags(options) },
       env: io.env,
     });
   const config = load();
@@ -99,6 +102,10 @@ export async function runCommand(options: RunOptions, io: Io, startSwitch = star
   }
   log.info("stopped");
   return 0;
+}
+
+function webFlags({ web, webToken }: RunOptions) {
+  return web === undefined && webToken === undefined ? undefined : { listen: web, token: webToken };
 }
 
 const DOING = { listen: "listening on", connect: "connecting to", inherit: "serving" } as const;

@@ -20,6 +20,7 @@ import {
   QUEUE_PAIRS_DEFAULT,
   SOCKET_PATH_MAX,
 } from "./schema.js";
+import { WEB_KEYS, type WebSettings } from "./web.js";
 
 /** What the checks need to know of the machine. */
 export interface CheckContext {
@@ -34,6 +35,7 @@ export interface FileSettings {
   poll?: boolean;
   spinUs?: number;
   control?: string;
+  web?: WebSettings;
   fdb: FdbConfig;
 }
 
@@ -44,6 +46,9 @@ export interface CheckedFile {
   problems: Problem[];
 }
 
+/** The keys that a section may have. */
+const KEYS: Record<string, readonly string[]> = { fdb: FDB_KEYS, web: WEB_KEYS };
+
 /** Checks the plain value of a whole file. Null (an empty file) counts as an empty map. Never throws. */
 export function checkFile(value: unknown, context: CheckContext): CheckedFile {
   const raw = value ?? {};
@@ -51,10 +56,10 @@ export function checkFile(value: unknown, context: CheckContext): CheckedFile {
     const text = `the file must be a map with keys such as "ports", not ${describeValue(raw)}`;
     return { ports: [], problems: [{ path: [], at: "value", text }] };
   }
-  const parsed = FileSchema.safeParse(raw);
-  const problems = parsed.success
-    ? []
-    : problemsOf(parsed.error, [], (path) => (path[0] === "fdb" ? FDB_KEYS : FILE_KEYS));
+  // An address alone stands for the map that has nothing else.
+  const short = typeof raw.web === "string" || typeof raw.web === "number";
+  const parsed = FileSchema.safeParse(short ? { ...raw, web: { listen: raw.web } } : raw);
+  const problems = parsed.success ? [] : problemsOf(parsed.error, [], (path) => KEYS[path[0] ?? ""] ?? FILE_KEYS);
 
   const ports: PortConfig[] = [];
   if (isMap(raw.ports)) {
@@ -84,6 +89,7 @@ export function checkFile(value: unknown, context: CheckContext): CheckedFile {
     ...(file.poll !== undefined && { poll: file.poll }),
     ...(file["spin-us"] !== undefined && { spinUs: file["spin-us"] }),
     ...(control !== undefined && { control }),
+    ...(file.web !== undefined && { web: file.web }),
   };
   return { settings, ports, problems };
 }

@@ -18,6 +18,7 @@ const RESTART_SETTINGS: { key: string; of: (config: SwitchConfig) => unknown }[]
   { key: "poll", of: (config) => config.poll },
   { key: "spin-us", of: (config) => config.spinUs },
   { key: "control", of: (config) => config.control },
+  { key: "web", of: (config) => JSON.stringify(config.web) },
   { key: "fdb.ageing", of: (config) => config.fdb.ageing },
   { key: "fdb.limit", of: (config) => config.fdb.limit },
   { key: "fdb.per-port-limit", of: (config) => config.fdb.perPortLimit },

@@ -17,7 +17,8 @@ import {
   QUEUE_PAIRS_DEFAULT,
   type SwitchConfig,
 } from "./schema.js";
-import { parseYaml } from "./yaml-file.js";
+import { joinWeb } from "./web.js";
+import { parseYaml, type YamlFile } from "./yaml-file.js";
 
 /** Where a configuration comes from. What is given outside of the file wins over the file. */
 export interface ConfigSources {
@@ -32,7 +33,7 @@ export interface ConfigSources {
   /** Values of --fd flags: each a port on a socket that the process was started with. */
   fds?: readonly string[];
   /** Values of the flags of the same name, not checked yet. */
-  flags?: { workers?: unknown; poll?: unknown; control?: unknown };
+  flags?: { workers?: unknown; poll?: unknown; control?: unknown; web?: { listen?: unknown; token?: unknown } };
   /** Stand-ins for the machine, in tests. */
   env?: Record<string, string | undefined>;
   lookupGroup?: GroupLookup;
@@ -40,6 +41,8 @@ export interface ConfigSources {
 
 /** Those below are standard input, output and error. */
 const FIRST_FD = 3;
+
+const FLAG_OF = { listen: "--web", token: "--web-token" } as const;
 
 /** A port and where it was written, for messages about two ports that do not go together. */
 interface PlacedPort {
@@ -56,7 +59,8 @@ export function loadConfig(sources: ConfigSources): SwitchConfig {
   const lines: string[] = [];
   const ports: PlacedPort[] = [];
 
-  const settings = sources.file === undefined ? undefined : readFile(sources.file, sources.text, context, ports, lines);
+  const read = sources.file === undefined ? undefined : readFile(sources.file, sources.text, context, ports, lines);
+  const settings = read?.settings;
   for (const flag of sources.portFlags ?? []) {
     try {
       ports.push({ port: parsePortFlag(flag, context), where: `--port ${flag}` });
@@ -84,19 +88,33 @@ export function loadConfig(sources: ConfigSources): SwitchConfig {
   }
   const given = Object.entries(sources.flags ?? {}).filter(([, value]) => value !== undefined);
   const flags = checkFile(Object.fromEntries(given), context);
-  lines.push(...flags.problems.map(({ path, text }) => `--${path[0]}: ${text}`));
+  lines.push(...flags.problems.map(({ path, text }) => `--${path.join("-").replace("web-listen", "web")}: ${text}`));
 
   const control = flags.settings?.control ?? settings?.control ?? defaultControlPath(sources.env);
   lines.push(...conflicts(ports, control));
+  const environment = sources.env ?? process.env;
+  const web = joinWeb(settings?.web, flags.settings?.web, environment.RINGBRIDGE_WEB_TOKEN);
+  if (web.fault !== undefined) {
+    const { key, by, text } = web.fault;
+    const inFile = () => `${read!.locate(["web", key], "value")}: web.${key}`;
+    const where = { flag: () => FLAG_OF[key], variable: () => "RINGBRIDGE_WEB_TOKEN", file: inFile };
+    lines.push(`${where[by]()}: ${text}`);
+  }
   if (lines.length > 0) throw new ConfigError(lines);
   return {
     workers: flags.settings?.workers ?? settings?.workers ?? 1,
     poll: flags.settings?.poll ?? settings?.poll ?? false,
     spinUs: settings?.spinUs ?? 50,
     control,
+    ...(web.config !== undefined && { web: web.config }),
     fdb: settings?.fdb ?? { ageing: AGEING_DEFAULT, limit: FDB_LIMIT_DEFAULT, perPortLimit: FDB_PER_PORT_DEFAULT },
     ports: ports.map(({ port }) => port),
   };
+}
+
+interface ReadFile {
+  settings: FileSettings | undefined;
+  locate: YamlFile["locate"];
 }
 
 /** Reads one file; adds its ports and problems to the lists. */
@@ -106,7 +124,7 @@ function readFile(
   context: CheckContext,
   ports: PlacedPort[],
   lines: string[],
-): FileSettings | undefined {
+): ReadFile {
   let content: string;
   try {
     content = text ?? readFileSync(file, "utf8");
@@ -120,7 +138,7 @@ function readFile(
     lines.push(`${yaml.locate(path, at)}: ${[path.join("."), text].filter(Boolean).join(": ")}`);
   }
   for (const port of checked.ports) ports.push({ port, where: yaml.locate(["ports", port.name, port.role], "value") });
-  return checked.settings;
+  return { settings: checked.settings, locate: yaml.locate };
 }
 
 function readFault(error: NodeJS.ErrnoException): string {

@@ -4,6 +4,7 @@
 import { z } from "zod";
 import { isInterfaceMac, parseMac } from "../core/mac.js";
 import { describeValue } from "./problems.js";
+import { type WebConfig, WebSchema } from "./web.js";
 
 /** One port of the switch: one vhost-user socket. */
 export interface PortConfig {
@@ -52,6 +53,8 @@ export interface SwitchConfig {
   spinUs: number;
   /** Absolute path of the control socket. */
   control: string;
+  /** Absent: there is no live page. */
+  web?: WebConfig;
   fdb: FdbConfig;
   ports: PortConfig[];
 }
@@ -146,6 +149,7 @@ export const FileSchema = z.strictObject({
       { error: (issue) => `must be a map of ageing, limit, per-port-limit, not ${describeValue(issue.input)}` },
     )
     .optional(),
+  web: WebSchema.optional(),
   ports: z.unknown().optional(),
 });
 

@@ -160,7 +160,7 @@ describe("a wrong file", () => {
     [
       "a key that is like no other",
       "bandwidth: 5\n",
-      "/etc/net.yaml:1:1: bandwidth: unknown key; the keys here are workers, poll, spin-us, control, fdb, ports",
+      "/etc/net.yaml:1:1: bandwidth: unknown key; the keys here are workers, poll, spin-us, control, fdb, web, ports",
     ],
     [
       "a word for a number",
