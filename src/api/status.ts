@@ -104,6 +104,8 @@ export interface SwitchStatus {
   uptimeMs: number;
   /** SHA-256 of the core module that forwards, first 16 hex digits. */
   wasmHash: string;
+  /** Where the live page is, without its token; absent when there is none. */
+  web?: string;
   memory: { totalBytes: number; windowBytesUsed: number };
   workers: WorkerStatus[];
   fdb: FdbStatus;
@@ -164,7 +166,8 @@ export interface CaptureStream {
 /** What the control socket needs from a running switch. */
 export interface SwitchControl {
   status(): SwitchStatus;
-  fdb(): FdbEntryStatus[];
+  /** Learned addresses, at most so many. */
+  fdb(limit?: number): FdbEntryStatus[];
   flushFdb(port?: string): number;
   reload(): Promise<ReloadResult>;
   /** Rejects with a FilterError when the filter is none, with an Error when there is no such port or no room. */

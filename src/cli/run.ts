@@ -11,6 +11,8 @@ import { loadConfig } from "../config/load.js";
 import { ConfigError } from "../config/problems.js";
 import type { SwitchConfig } from "../config/schema.js";
 import type { SwitchOptions } from "../switch/switch.js";
+import type { LiveServer } from "../web/live-server.js";
+import type { LiveSource } from "../web/live-source.js";
 import { type Io, UsageError } from "./io.js";
 import { packageVersion } from "../version.js";
 
@@ -39,7 +41,7 @@ export interface RunOptions {
 }
 
 /** The switch as this command uses it. */
-export interface RunningSwitch extends Omit<SwitchControl, "reload"> {
+export interface RunningSwitch extends Omit<SwitchControl, "reload">, LiveSource {
   applyConfig(config: SwitchConfig): Promise<ReloadResult>;
   stop(): Promise<void>;
 }
@@ -82,6 +84,7 @@ export async function runCommand(options: RunOptions, io: Io, startSwitch = star
 
   const ended = untilSignal(io, log);
   let server: ControlServer | undefined;
+  let live: LiveServer | undefined;
   let running: RunningSwitch | undefined;
   try {
     const starting = startSwitch(config, log, { record: options.record });
@@ -89,14 +92,16 @@ export async function runCommand(options: RunOptions, io: Io, startSwitch = star
     const serverModule = import("../api/control-server.js");
     running = await starting;
     const reload = reloader(running, config, options.config === undefined ? undefined : load, options.config, log);
+    live = await startLive(config, running);
     const { startControlServer } = await serverModule;
-    server = await startControlServer({ path: config.control, control: withReload(running, reload) });
+    server = await startControlServer({ path: config.control, control: withReload(running, reload, live?.url) });
     ended.onHangup(() => void reload().catch(() => {}));
-    announce(config, io);
+    announce(config, live, io);
     await ended.promise;
     log.info("stopping");
   } finally {
     await server?.close();
+    await live?.close();
     await running?.stop();
     ended.forget();
   }
@@ -111,9 +116,13 @@ function webFlags({ web, webToken }: RunOptions) {
 const DOING = { listen: "listening on", connect: "connecting to", inherit: "serving" } as const;
 
 /** One line per port, so that whoever started the process knows when front-ends may come. */
-function announce(config: SwitchConfig, io: Io): void {
+function announce(config: SwitchConfig, live: LiveServer | undefined, io: Io): void {
   for (const port of config.ports) {
     io.stdout.write(`${port.name}: ${DOING[port.role]} ${port.path}\n`);
+  }
+  if (live !== undefined) {
+    const withToken = config.web?.token === undefined ? "" : " (with the token that the switch was given)";
+    io.stdout.write(`live page: ${live.urlToOpen}${withToken}\n`);
   }
   io.stdout.write(`ringbridge ${packageVersion()} is ready, control socket ${config.control}\n`);
 }
@@ -205,9 +214,20 @@ function changes(result: ReloadResult): string {
   return parts.join("; ") || "no port changed";
 }
 
-function withReload(running: RunningSwitch, reload: () => Promise<ReloadResult>): SwitchControl {
+/** The live page's server, if there is to be one; its code is loaded then only. */
+async function startLive(config: SwitchConfig, source: LiveSource): Promise<LiveServer | undefined> {
+  if (config.web === undefined) return undefined;
+  const { startLiveServer } = await import("../web/live-server.js");
+  return startLiveServer({ ...config.web, source });
+}
+
+function withReload(
+  running: RunningSwitch,
+  reload: () => Promise<ReloadResult>,
+  web: string | undefined,
+): SwitchControl {
   return {
-    status: () => running.status(),
+    status: () => ({ ...running.status(), web }),
     fdb: () => running.fdb(),
     flushFdb: (port) => running.flushFdb(port),
     capture: (options) => running.capture(options),

@@ -47,7 +47,9 @@ function header(status: SwitchStatus): string {
   const events = `${formatCount(fdb.learned)} learned, ${formatCount(fdb.moved)} moved, ${formatCount(fdb.aged)} aged`;
   const refused =
     fdb.refused > 0 ? `, ${formatCount(fdb.refused)} refused (table or a port's share of it is full)` : "";
-  return `ringbridge ${status.version}: ${frames}\nmemory: ${used}\nfdb: ${table}; ${events}${refused}`;
+  const web =
+    status.web === undefined ? "" : `\nlive page: ${status.web} (the switch printed the token when it started)`;
+  return `ringbridge ${status.version}: ${frames}\nmemory: ${used}\nfdb: ${table}; ${events}${refused}${web}`;
 }
 
 const right = (title: string): Column => ({ title, align: "right" });

@@ -10,7 +10,7 @@ import { MESSAGES, type WireMessage } from "../vhost-user/message.js";
 import { closeSession, createSession, type SessionOptions, settle, step } from "../vhost-user/session.js";
 import type { SessionState } from "../vhost-user/state.js";
 import type { Port } from "./port.js";
-import type { OpenTranscript, Recording } from "./recording.js";
+import { beginTranscript, type OpenTranscript, type Recorder } from "./transcripts.js";
 
 /** Longest header or payload piece that is read at once; a longer message takes several reads. */
 const READ_BYTES = 4096;
@@ -43,11 +43,11 @@ export class Connection {
     private readonly port: Port,
     reactor: Reactor,
     options: SessionOptions,
-    recording: Recording | undefined,
+    recorders: readonly Recorder[],
   ) {
     this.state = createSession(options);
     this.peerPid = peerPid(fd);
-    this.record = recording?.begin({
+    this.record = beginTranscript(recorders, {
       port: port.config.name,
       role: port.config.role,
       pid: this.peerPid,

@@ -11,7 +11,7 @@ import type { Fd } from "../vhost-user/effects.js";
 import type { SessionOptions } from "../vhost-user/session.js";
 import { Connection } from "./connection.js";
 import type { Port } from "./port.js";
-import type { Recording } from "./recording.js";
+import type { Recorder } from "./transcripts.js";
 
 /** A newcomer waits this long for the front-end before it to go; QEMU's successor may be quicker than its death. */
 const TAKEOVER_MS = 1000;
@@ -33,16 +33,16 @@ export function openEndpoint(
   port: Port,
   reactor: Reactor,
   options: SessionOptions,
-  recording: Recording | undefined,
+  recorders: readonly Recorder[],
 ): Endpoint {
   const { role, fd } = port.config;
   if (role !== "inherit") {
     const Role = role === "listen" ? Listener : Connector;
-    return new Role(port, reactor, options, recording);
+    return new Role(port, reactor, options, recorders);
   }
   const Role = kindOfInherited(fd!) === "listening" ? Listener : Given;
   setNonBlocking(fd!, true);
-  return new Role(port, reactor, options, recording);
+  return new Role(port, reactor, options, recorders);
 }
 
 function kindOfInherited(fd: Fd): "listening" | "connected" {
@@ -65,13 +65,13 @@ abstract class Attachment implements Endpoint {
     protected readonly port: Port,
     protected readonly reactor: Reactor,
     private readonly options: SessionOptions,
-    private readonly recording: Recording | undefined,
+    private readonly recorders: readonly Recorder[],
   ) {}
 
   abstract close(): Promise<void>;
 
   protected attach(fd: Fd): void {
-    const connection = new Connection(fd, this.port, this.reactor, this.options, this.recording);
+    const connection = new Connection(fd, this.port, this.reactor, this.options, this.recorders);
     this.connection = connection;
     this.connections++;
     this.since = performance.now();
@@ -96,8 +96,8 @@ class Listener extends Attachment {
   private readonly watch: Watch;
   private newcomer: { fd: Fd; timer: NodeJS.Timeout } | undefined;
 
-  constructor(port: Port, reactor: Reactor, options: SessionOptions, recording: Recording | undefined) {
-    super(port, reactor, options, recording);
+  constructor(port: Port, reactor: Reactor, options: SessionOptions, recorders: readonly Recorder[]) {
+    super(port, reactor, options, recorders);
     const { path, mode, gid, fd } = port.config;
     if (fd === undefined) claimSocketPath(path);
     this.fd = fd ?? listenUnix(path, { mode, group: gid });
@@ -151,8 +151,8 @@ class Listener extends Attachment {
 
 /** A connection that was made before we were started; when it ends there is no way to another. */
 class Given extends Attachment {
-  constructor(port: Port, reactor: Reactor, options: SessionOptions, recording: Recording | undefined) {
-    super(port, reactor, options, recording);
+  constructor(port: Port, reactor: Reactor, options: SessionOptions, recorders: readonly Recorder[]) {
+    super(port, reactor, options, recorders);
     this.attach(port.config.fd!);
   }
 
@@ -171,8 +171,8 @@ class Connector extends Attachment {
   private delayMs = RETRY_FIRST_MS;
   private lastCode: string | undefined;
 
-  constructor(port: Port, reactor: Reactor, options: SessionOptions, recording: Recording | undefined) {
-    super(port, reactor, options, recording);
+  constructor(port: Port, reactor: Reactor, options: SessionOptions, recorders: readonly Recorder[]) {
+    super(port, reactor, options, recorders);
     this.connect();
   }
 

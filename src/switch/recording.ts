@@ -1,19 +1,11 @@
 // `ringbridge run --record DIR`: one file of JSON lines for each connection (src/vhost-user/transcript.ts). Recording is
 // for looking at front-ends, so it is never in the way of one: what cannot be written is said once and given up.
 
-import { accessSync, closeSync, constants, mkdirSync, openSync, readFileSync, writeSync } from "node:fs";
+import { accessSync, closeSync, constants, mkdirSync, openSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import type { Logger } from "pino";
-import { describeFd } from "../sys/describe-fd.js";
-import { packageVersion } from "../version.js";
-import type { SessionOptions } from "../vhost-user/session.js";
-import {
-  sessionToJson,
-  TRANSCRIPT_FORMAT,
-  Transcript,
-  type TranscriptHead,
-  type TranscriptLine,
-} from "../vhost-user/transcript.js";
+import type { TranscriptHead, TranscriptLine } from "../vhost-user/transcript.js";
+import type { Recorder, TranscriptTarget } from "./transcripts.js";
 
 /** Bytes of one transcript: thousands of messages. A front-end that swaps call descriptors for ever gets no further. */
 const TRANSCRIPT_BYTES_MAX = 4 << 20;
@@ -26,24 +18,8 @@ export interface RecordingLimits {
   transcripts?: number;
 }
 
-/** What the first line says of a connection. */
-export interface RecordedConnection {
-  port: string;
-  role: string;
-  pid: number | undefined;
-  /** What the session was made with, defaults filled in. */
-  session: SessionOptions;
-}
-
-/** One connection's transcript. */
-export interface OpenTranscript {
-  readonly transcript: Transcript;
-  /** Closes the file. */
-  end(): void;
-}
-
 /** A folder into which connections are recorded. */
-export class Recording {
+export class Recording implements Recorder {
   private count = 0;
   private readonly bytesMax: number;
   private readonly transcriptsMax: number;
@@ -62,13 +38,12 @@ export class Recording {
     checkRecordFolder(folder);
   }
 
-  /** Begins the transcript of a connection; undefined, and said in the log, when there can be none. */
-  begin(connection: RecordedConnection): OpenTranscript | undefined {
+  /** A file for a connection's transcript; undefined, and said in the log, when there can be none. */
+  begin({ port, started }: TranscriptHead): TranscriptTarget | undefined {
     if (this.count >= this.transcriptsMax) return undefined;
     this.count++;
-    const started = new Date();
-    const stamp = started.toISOString().replace(/[-:]|\.\d+/g, "");
-    const path = join(this.folder, `${connection.port}-${stamp}-${process.pid}-${this.count}.jsonl`);
+    const stamp = started.replace(/[-:]|\.\d+/g, "");
+    const path = join(this.folder, `${port}-${stamp}-${process.pid}-${this.count}.jsonl`);
     let fd: number;
     try {
       fd = openSync(path, "wx", 0o600);
@@ -79,21 +54,7 @@ export class Recording {
     if (this.count === this.transcriptsMax) {
       this.log.warn(`${this.folder} has ${this.count} transcripts of this run: later connections are not recorded`);
     }
-    const file = new TranscriptFile(fd, this.bytesMax, (why) => this.log.warn(`${path} is not continued: ${why}`));
-    const { port, role, pid, session } = connection;
-    file.write({
-      transcript: TRANSCRIPT_FORMAT,
-      version: packageVersion(),
-      port,
-      role,
-      ...(pid === undefined ? {} : { program: programOf(pid), pid }),
-      started: started.toISOString(),
-      session: sessionToJson(session),
-    });
-    const begun = performance.now();
-    const now = () => Math.round((performance.now() - begun) * 1000) / 1000;
-    const transcript = new Transcript({ write: (line) => file.write(line), now, describe: describeFd });
-    return { transcript, end: () => file.close() };
+    return new TranscriptFile(fd, this.bytesMax, (why) => this.log.warn(`${path} is not continued: ${why}`));
   }
 }
 
@@ -113,7 +74,7 @@ export function checkRecordFolder(folder: string): void {
 }
 
 /** A file that takes lines up to a limit, and says in its last one that it has come to it. */
-class TranscriptFile {
+class TranscriptFile implements TranscriptTarget {
   private written = 0;
   private open = true;
 
@@ -136,7 +97,7 @@ class TranscriptFile {
     }
   }
 
-  close(): void {
+  end(): void {
     if (!this.open) return;
     this.open = false;
     closeSync(this.fd);
@@ -152,16 +113,7 @@ class TranscriptFile {
   }
 
   private cut(why: string): void {
-    this.close();
+    this.end();
     this.onCut(why);
-  }
-}
-
-/** The name of a process's program, as the process has it. */
-function programOf(pid: number): string {
-  try {
-    return readFileSync(`/proc/${pid}/comm`, "utf8").trimEnd();
-  } catch {
-    return "unknown";
   }
 }

@@ -12,19 +12,24 @@ import type {
 import { diffConfig } from "../config/diff.js";
 import type { PortConfig, SwitchConfig } from "../config/schema.js";
 import { Bridge } from "../core/bridge.js";
+import { ringView } from "../core/ring-snapshot.js";
+import type { RingView } from "../core/ring-view.js";
 import { createMemory, instantiateCore } from "../core/module.js";
 import { parseMac } from "../core/mac.js";
 import { loadModule } from "../core/wasm-files.js";
 import { packageVersion } from "../version.js";
+import type { LiveSource } from "../web/live-source.js";
 import { drain } from "../sys/eventfd.js";
 import { Reactor, type Watch } from "../sys/reactor.js";
 import { userfaultFault } from "../sys/userfault.js";
 import { Captures } from "./captures.js";
 import { type Endpoint, openEndpoint } from "./endpoint.js";
 import { GuestMemory } from "./guest-memory.js";
+import { MessageLog } from "./message-log.js";
 import { memoryPlan } from "./memory-plan.js";
 import { Port } from "./port.js";
 import { Recording } from "./recording.js";
+import type { Recorder } from "./transcripts.js";
 import { fdbStatus, portStatus, workerStatus } from "./snapshot.js";
 import { WorkerPool } from "./worker-pool.js";
 
@@ -41,12 +46,14 @@ interface RunningPort {
   endpoint: Endpoint;
 }
 
-export class Switch implements Omit<SwitchControl, "reload"> {
+export class Switch implements Omit<SwitchControl, "reload">, LiveSource {
   private readonly bridge: Bridge;
   private readonly pool: WorkerPool;
   private readonly memory: GuestMemory;
   private readonly reactor: Reactor;
-  private readonly recording: Recording | undefined;
+  private readonly recorders: Recorder[] = [];
+  /** Empty when there is no live page. */
+  readonly messages = new MessageLog();
   private readonly captures: Captures;
   private readonly ports = new Map<string, RunningPort>();
   /** Ports on their way out. */
@@ -80,7 +87,8 @@ export class Switch implements Omit<SwitchControl, "reload"> {
     private readonly log: Logger,
     options: SwitchOptions,
   ) {
-    this.recording = options.record === undefined ? undefined : new Recording(options.record, log);
+    if (options.record !== undefined) this.recorders.push(new Recording(options.record, log));
+    if (config.web !== undefined) this.recorders.push(this.messages);
     const { module, hash } = loadModule("core");
     const memory = createMemory();
     this.wasmHash = hash;
@@ -121,14 +129,23 @@ export class Switch implements Omit<SwitchControl, "reload"> {
     };
   }
 
-  fdb(): FdbEntryStatus[] {
+  /** Learned addresses, at most so many. */
+  fdb(limit?: number): FdbEntryStatus[] {
     const names = new Map([...this.ports.values()].map(({ port }) => [port.bridgePort.id, port.config.name]));
     const now = seconds();
-    return this.bridge.fdbEntries().map(({ mac, port, seen }) => ({
+    return this.bridge.fdbEntries(limit).map(({ mac, port, seen }) => ({
       mac,
       port: names.get(port) ?? String(port),
       ageSeconds: Math.max(0, now - seen),
     }));
+  }
+
+  /** A port's ring as it is now, or why there is none to be seen. Undefined: there is no such port. */
+  ring(name: string, index: number): RingView | { absent: string } | undefined {
+    const running = this.ports.get(name);
+    if (running === undefined) return undefined;
+    const queue = running.port.bridgePort.queues.get(index);
+    return (queue && ringView(queue)) ?? { absent: `queue ${index} does not run` };
   }
 
   /** Forgets learned addresses, of one port or all. Throws when there is no such port. */
@@ -206,7 +223,7 @@ export class Switch implements Omit<SwitchControl, "reload"> {
       const mac = config.mac === undefined ? undefined : parseMac(config.mac);
       const postcopy = config.postcopy === true && this.canPostcopy(config.name);
       const device = { queuePairs, mac, mtu, offloads, iommu, postcopy };
-      const endpoint = openEndpoint(port, this.reactor, device, this.recording);
+      const endpoint = openEndpoint(port, this.reactor, device, this.recorders);
       this.ports.set(config.name, { port, endpoint });
     } catch (error) {
       await port.remove();

@@ -9,6 +9,9 @@ import type {
   SwitchControl,
   SwitchStatus,
 } from "../../src/api/status.js";
+import type { RingView } from "../../src/core/ring-view.js";
+import { MessageLog } from "../../src/switch/message-log.js";
+import type { LiveSource } from "../../src/web/live-source.js";
 
 /** A port that waits for its front-end. */
 export function waitingPort(name: string, id: number): PortStatus {
@@ -88,12 +91,15 @@ export function busyPort(name: string, id: number): PortStatus {
 }
 
 /** Counts what was asked of it; `onReload` decides what a reload does. */
-export class FakeControl implements SwitchControl {
+export class FakeControl implements SwitchControl, LiveSource {
   ports: PortStatus[] = [busyPort("vm1", 0), waitingPort("vm2", 1)];
   entries: FdbEntryStatus[] = [{ mac: "52:54:00:00:00:01", port: "vm1", ageSeconds: 3 }];
   flushes: (string | undefined)[] = [];
   onReload: () => Promise<ReloadResult> = async () => ({ added: ["c"], removed: [], changed: [], unchanged: ["vm1"] });
   takenAtMs = 0;
+  messages = new MessageLog();
+  /** By port and queue. */
+  rings: Record<string, RingView | { absent: string }> = {};
 
   status(): SwitchStatus {
     // Each snapshot is half a second and 500 received frames of 64 bytes later than the one before.
@@ -121,8 +127,13 @@ export class FakeControl implements SwitchControl {
     };
   }
 
-  fdb(): FdbEntryStatus[] {
-    return this.entries;
+  fdb(limit = Number.POSITIVE_INFINITY): FdbEntryStatus[] {
+    return this.entries.slice(0, limit);
+  }
+
+  ring(port: string, queue: number): RingView | { absent: string } | undefined {
+    if (!this.ports.some(({ name }) => name === port)) return undefined;
+    return this.rings[`${port}/${queue}`] ?? { absent: `queue ${queue} does not run` };
   }
 
   flushFdb(port?: string): number {

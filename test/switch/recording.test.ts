@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { pino } from "pino";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { Recording } from "../../src/switch/recording.js";
+import { beginTranscript } from "../../src/switch/transcripts.js";
 import { parseTranscript } from "../../src/vhost-user/transcript.js";
 import { describeLinux } from "../sys/linux.js";
 import { replay } from "../vhost-user/replay.js";
@@ -98,7 +99,7 @@ describe("a recording", () => {
   });
 
   test("stops at its limit of bytes and says so in the file and, once, in the log", () => {
-    const begun = new Recording(folder, log, { bytes: 1500 }).begin(connection)!;
+    const begun = beginTranscript([new Recording(folder, log, { bytes: 1500 })], connection)!;
     for (let i = 0; i < 50; i++) begun.transcript.broken(i, "as a test");
     begun.transcript.closed("the end");
     begun.end();
@@ -113,7 +114,7 @@ describe("a recording", () => {
 
   test("stops at its limit of transcripts and says so once", () => {
     const recording = new Recording(folder, log, { transcripts: 2 });
-    const begun = [1, 2, 3, 4].map(() => recording.begin(connection));
+    const begun = [1, 2, 3, 4].map(() => beginTranscript([recording], connection));
     expect(begun.map((one) => one !== undefined)).toEqual([true, true, false, false]);
     for (const one of begun) one?.end();
     expect(transcripts()).toHaveLength(2);
@@ -123,7 +124,7 @@ describe("a recording", () => {
   test("whose folder goes away costs no connection", () => {
     const recording = new Recording(join(folder, "gone"), log);
     rmSync(join(folder, "gone"), { recursive: true });
-    expect(recording.begin(connection)).toBeUndefined();
+    expect(beginTranscript([recording], connection)).toBeUndefined();
     expect(logged).toEqual([expect.stringContaining("not recorded: ENOENT")]);
   });
 });
