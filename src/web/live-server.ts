@@ -5,14 +5,14 @@ import { createServer, type Server, type ServerResponse } from "node:http";
 import { hostname } from "node:os";
 import { getRequestListener, type HttpBindings } from "@hono/node-server";
 import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
-import { Hono } from "hono";
+import { type Handler, Hono } from "hono";
+import { pageFiles } from "../api/page-files.js";
 import type { WebConfig } from "../config/web.js";
 import { EventStreams, event } from "./event-streams.js";
 import { guard, makeToken, SAFE_HEADERS } from "./guard.js";
 import { LiveStates } from "./live-state.js";
 import type { LiveSource } from "./live-source.js";
 import { Pace } from "./pace.js";
-import { type PageFile, readPage } from "./page-files.js";
 import { RingStreams } from "./ring-streams.js";
 
 /** Twice a second a plot moves, and numbers can still be read. */
@@ -27,7 +27,7 @@ const HEADERS_TIMEOUT_MS = 10_000;
 export interface LiveOptions extends WebConfig {
   source: LiveSource;
   /** Stand-ins for tests: the page's files, and limits. */
-  page?: ReadonlyMap<string, PageFile>;
+  page?: Handler;
   bufferBytes?: number;
   clients?: number;
   changeMs?: number;
@@ -48,7 +48,7 @@ type LiveApp = Hono<{ Bindings: HttpBindings }>;
 
 /** The routes without a socket. `close` ends the streams. */
 export function liveRoutes(options: LiveOptions & { token: string }): { app: LiveApp; close: () => void } {
-  const { source, token, hosts, page = readPage() } = options;
+  const { source, token, hosts, page = pageFiles("web") } = options;
   const limits = { clients: options.clients ?? LIVE_CLIENTS, bufferBytes: options.bufferBytes ?? BUFFER_BYTES };
   const states = new LiveStates(source);
   const streams = new EventStreams(limits);
@@ -77,12 +77,8 @@ export function liveRoutes(options: LiveOptions & { token: string }): { app: Liv
     const opened = rings.open(context.env.outgoing as ServerResponse, SAFE_HEADERS, port, Number(queue));
     return opened ? RESPONSE_ALREADY_SENT : context.json({ error: `there is no port "${port}"` }, 404);
   });
-  app.get("/*", (context) => {
-    const name = context.req.path === "/" ? "index.html" : context.req.path.slice(1);
-    const file = page.get(name);
-    if (file === undefined) return context.json({ error: `there is nothing at ${context.req.path}` }, 404);
-    return context.body(file.bytes, 200, { "content-type": file.type, "cache-control": "no-cache" });
-  });
+  app.get("/*", page);
+  app.notFound((context) => context.json({ error: `there is nothing at ${context.req.path}` }, 404));
   app.onError((error, context) => context.json({ error: error.message }, 500));
   const close = () => {
     pace.stop();
