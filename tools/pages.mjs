@@ -6,15 +6,19 @@ import { spawnSync } from "node:child_process";
 import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 
-/** `source` has main.tsx, main.css and the HTML files; `assets` are copied beside them, `generated` are made: name → text. */
+/**
+ * `source` has main.tsx, main.css and the HTML files; `assets` are copied beside them, `parts` are the packages that become part of
+ * main.js.
+ */
 const PAGES = [
   {
     name: "explore",
     source: "src/explore/page",
     html: ["index.html"],
     assets: ["dist/wasm/core.traced.wasm", "dist/wasm/core.sites.json"],
+    parts: ["preact"],
   },
-  { name: "web", source: "src/web/page", html: ["index.html"], assets: [] },
+  { name: "web", source: "src/web/page", html: ["index.html"], assets: [], parts: ["preact", "uplot"] },
 ];
 
 /** Checks the types of all pages and builds those whose sources there are. Throws with the compilers' messages. */
@@ -24,7 +28,7 @@ export async function buildPages() {
   for (const page of PAGES.filter(({ source }) => existsSync(join(source, "main.tsx")))) await buildPage(build, page);
 }
 
-async function buildPage(build, { name, source, html, assets }) {
+async function buildPage(build, { name, source, html, assets, parts }) {
   const out = join("dist", name);
   rmSync(out, { recursive: true, force: true });
   mkdirSync(out, { recursive: true });
@@ -42,8 +46,7 @@ async function buildPage(build, { name, source, html, assets }) {
     legalComments: "none",
     logLevel: "warning",
   });
-  // Preact becomes part of main.js.
-  cpSync("node_modules/preact/LICENSE", join(out, "preact-license.txt"));
+  for (const part of parts) cpSync(`node_modules/${part}/LICENSE`, join(out, `${part}-license.txt`));
   for (const asset of assets) cpSync(asset, join(out, basename(asset)));
   const version = JSON.parse(readFileSync("package.json", "utf8")).version;
   for (const file of html) {
