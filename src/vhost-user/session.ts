@@ -80,6 +80,7 @@ export function createSession(options: SessionOptions = {}): SessionState {
     protocolFeatures: 0n,
     status: 0,
     regions: [],
+    repeatedRegions: [],
     rings: {},
     enabledByDefault: false,
     log: "none",

@@ -51,6 +51,8 @@ export interface SessionState {
   /** Virtio device status, SET_STATUS. */
   readonly status: number;
   readonly regions: readonly MemoryRegion[];
+  /** Regions that were added once more, each as often: their removals will come as often. See handlers/memory.ts. */
+  readonly repeatedRegions: readonly MemoryRegion[];
   /** By vring index; an index nobody has spoken of is absent. */
   readonly rings: Readonly<Record<number, Readonly<Ring>>>;
   /** A ring nobody has spoken of is enabled: SET_FEATURES came without VHOST_USER_F_PROTOCOL_FEATURES. */

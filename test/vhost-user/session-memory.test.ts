@@ -27,6 +27,13 @@ function negotiated(): FakeSwitch {
   return sw;
 }
 
+/** A port of so many queue pairs; of one pair a region that comes twice is no repetition. */
+function negotiatedPairs(queuePairs: number): FakeSwitch {
+  const sw = new FakeSwitch({ queuePairs });
+  negotiate(sw);
+  return sw;
+}
+
 function ready(): FakeSwitch {
   const sw = negotiated();
   giveMemory(sw);
@@ -60,7 +67,7 @@ describe("regions that are refused leave everything as it was", () => {
   });
 
   test.each(badRegions)("ADD_MEM_REG, %s", (_, regions) => {
-    const sw = negotiated();
+    const sw = negotiatedPairs(1);
     const acks = regions.map((r) => sw.ack("ADD_MEM_REG", memRegion(r), sw.fds(1)));
     expect(acks.at(-1)).toBe(1n);
     expect(sw.regions).toHaveLength(regions.length - 1);
@@ -107,6 +114,53 @@ describe("regions that are refused leave everything as it was", () => {
     }
     expect(sw.ack("ADD_MEM_REG", memRegion(region(509n * MIB, MIB)), sw.fds(1))).toBe(1n);
     expect(sw.regions).toHaveLength(509);
+  });
+});
+
+describe("a region that is added once for each queue pair, as QEMU 7.2 does", () => {
+  const dimm = region(64n * MIB, MIB);
+  const readyWithPairs = (queuePairs: number) => {
+    const sw = negotiatedPairs(queuePairs);
+    giveMemory(sw);
+    return sw;
+  };
+
+  test("is there once, and each of its descriptors but the first is closed", () => {
+    const sw = readyWithPairs(3);
+    const before = sw.open.size;
+    expect(sw.send("ADD_MEM_REG", memRegion(dimm), sw.fds(1)).effects.map(({ kind }) => kind)).toContain("addRegion");
+    for (let pair = 1; pair < 3; pair++) {
+      expect(sw.ack("ADD_MEM_REG", memRegion(dimm), sw.fds(1))).toBe(0n);
+    }
+    expect(sw.regions).toHaveLength(2);
+    expect(sw.open.size).toBeLessThanOrEqual(before + 1);
+    // More often than there are pairs it is no repetition.
+    expect(sw.ack("ADD_MEM_REG", memRegion(dimm), sw.fds(1))).toBe(1n);
+  });
+
+  test("goes with the first removal, so that another can take its place; the other pairs' removals are in order", () => {
+    const sw = readyWithPairs(2);
+    for (let pair = 0; pair < 2; pair++) sw.send("ADD_MEM_REG", memRegion(dimm), sw.fds(1));
+    const larger = region(64n * MIB, 2n * MIB);
+    for (let pair = 0; pair < 2; pair++) {
+      expect(sw.ack("REM_MEM_REG", memRegion(dimm))).toBe(0n);
+      expect(sw.ack("ADD_MEM_REG", memRegion(larger), sw.fds(1))).toBe(0n);
+    }
+    expect(sw.regions).toHaveLength(2);
+    expect(sw.ack("REM_MEM_REG", memRegion(dimm))).toBe(1n);
+    for (let pair = 0; pair < 2; pair++) expect(sw.ack("REM_MEM_REG", memRegion(larger))).toBe(0n);
+    expect(sw.ack("REM_MEM_REG", memRegion(larger))).toBe(1n);
+    expect(sw.regions).toHaveLength(1);
+  });
+
+  test("is forgotten with the table; a region that differs in anything is none", () => {
+    const sw = readyWithPairs(2);
+    for (let pair = 0; pair < 2; pair++) sw.send("ADD_MEM_REG", memRegion(dimm), sw.fds(1));
+    for (const other of [{ size: 2n * MIB }, { userAddress: dimm.userAddress + 0x1000n }, { mmapOffset: 0x1000n }]) {
+      expect(sw.ack("ADD_MEM_REG", memRegion({ ...dimm, ...other }), sw.fds(1))).toBe(1n);
+    }
+    expect(sw.ack("SET_MEM_TABLE", memTable(region(0n, MIB)), sw.fds(1))).toBe(0n);
+    expect(sw.ack("REM_MEM_REG", memRegion(dimm))).toBe(1n);
   });
 });
 

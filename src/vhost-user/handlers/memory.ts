@@ -1,7 +1,7 @@
 // The front-end's memory regions.
 
 import { EMPTY_IOTLB, usesIotlb, withoutRegion } from "../iotlb.js";
-import type { Effect, Pages } from "../effects.js";
+import type { Effect, MemoryRegion, Pages } from "../effects.js";
 import { answer, type Handlers, type Plan, type Refusal, refuse } from "../plan.js";
 import { regionProblem, ringTouches, sameRegion, tableProblem } from "../regions.js";
 import { MEM_SLOTS_MAX, readiness, ringsWhere, type SessionState } from "../state.js";
@@ -22,9 +22,9 @@ export const MEMORY_HANDLERS: Handlers = {
         ...forgetTranslations(state),
         { kind: "setMemory", regions, fds: [...fds], ...pages(state) },
       ] satisfies Effect[],
-      commit: (s: SessionState) => withUnconfirmed({ ...s, regions, iotlb: EMPTY_IOTLB }),
+      commit: (s: SessionState) => withUnconfirmed({ ...s, regions, repeatedRegions: [], iotlb: EMPTY_IOTLB }),
       // The old memory is gone whatever became of the new one.
-      failed: (s: SessionState) => ({ ...s, regions: [], iotlb: EMPTY_IOTLB }),
+      failed: (s: SessionState) => ({ ...s, regions: [], repeatedRegions: [], iotlb: EMPTY_IOTLB }),
       start: ringsWhere(state, (ring) => ring.started),
     };
     return late(state, plan, reply);
@@ -32,6 +32,9 @@ export const MEMORY_HANDLERS: Handlers = {
   ADD_MEM_REG: (state, { region }, fds) => {
     if (region === null) return confirmPages(state);
     const reply: Plan["reply"] = (_, __, addresses) => regionOf(region, addresses);
+    if (isRepetition(state, region)) {
+      return { commit: (s) => ({ ...s, repeatedRegions: [...s.repeatedRegions, region] }) };
+    }
     if (state.regions.length >= MEM_SLOTS_MAX) {
       return late(state, refuse(`all ${MEM_SLOTS_MAX} memory slots are taken`), reply);
     }
@@ -47,7 +50,11 @@ export const MEMORY_HANDLERS: Handlers = {
   REM_MEM_REG: (state, { region }) => {
     if (region === null) return confirmPages(state);
     const known = state.regions.find((r) => sameRegion(r, region));
-    if (known === undefined) return refuse("there is no such memory region");
+    if (known === undefined) {
+      const repeated = state.repeatedRegions.findIndex((r) => sameRegion(r, region));
+      if (repeated < 0) return refuse("there is no such memory region");
+      return { commit: (s) => ({ ...s, repeatedRegions: s.repeatedRegions.filter((_, i) => i !== repeated) }) };
+    }
     const stop = ringsWhere(state, (ring) => ring.running).filter((index) => {
       const ring = readiness(state, index);
       return ring.kind !== "ready" || ringTouches(ring.ring, known);
@@ -63,6 +70,16 @@ export const MEMORY_HANDLERS: Handlers = {
     };
   },
 };
+
+/**
+ * QEMU 7.2 (10 does not) adds and removes a region once for each queue pair that it starts, in turn: the first time counts,
+ * the others are in order. It waits for their acknowledgement; when one is refused it stops the card.
+ */
+function isRepetition(state: SessionState, region: MemoryRegion): boolean {
+  const same = (r: MemoryRegion) => sameRegion(r, region) && r.mmapOffset === region.mmapOffset;
+  if (pagesComeLate(state) || !state.regions.some(same)) return false;
+  return state.repeatedRegions.filter(same).length < state.queuePairs - 1;
+}
 
 function pages(state: SessionState): Pages {
   return pagesComeLate(state) ? { pages: "late" } : {};

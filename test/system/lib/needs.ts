@@ -83,6 +83,7 @@ const missing = {
   libvirt: missingLibvirt,
   // What the guests measure with, and who judges what they captured.
   "guest-tools": () => missingPrograms(["ethtool", "tcpdump", "iperf3"]),
+  root: () => (process.getuid?.() === 0 ? undefined : "only root can start processes as other users"),
   tshark: () => missingPrograms(["tshark"]),
   chromium: () => missingPrograms(["chromium"]),
   switch: () => (existsSync(cliFile) ? undefined : `${cliFile} is not built: run npm run build`),

@@ -32,14 +32,31 @@ export interface Child {
   end(signal?: NodeJS.Signals, limitMs?: number): Promise<void>;
 }
 
+/** Another user, for which this process must be root: numbers of user and groups, and the umask. */
+export interface Credentials {
+  uid: number;
+  gid: number;
+  groups: readonly number[];
+  umask: number;
+}
+
+/** The words that start a program as another user. */
+function asUser({ uid, gid, groups, umask }: Credentials, command: readonly string[]): string[] {
+  const others = groups.length > 0 ? [`--groups=${groups.join(",")}`] : ["--clear-groups"];
+  // With another user the kernel forgets the parent-death signal: it is set again.
+  const user = ["setpriv", `--reuid=${uid}`, `--regid=${gid}`, ...others, "--pdeathsig", "KILL"];
+  return ["sh", "-c", `umask ${umask.toString(8)}; exec "$@"`, "sh", ...user, ...command];
+}
+
 /**
  * Starts a process. `name` is what messages and the log file call it. The environment is this process's own.
  * Throws when the file cannot be executed.
  */
-export function start(name: string, file: string, args: readonly string[]): Child {
+export function start(name: string, file: string, args: readonly string[], as?: Credentials): Child {
   const log = join(scratch, `${++started}-${name}.log`);
   const file_ = createWriteStream(log);
-  const process_ = spawn("setpriv", ["--pdeathsig", "KILL", file, ...args], { stdio: ["pipe", "pipe", "pipe"] });
+  const command = as === undefined ? [file, ...args] : asUser(as, [file, ...args]);
+  const process_ = spawn("setpriv", ["--pdeathsig", "KILL", ...command], { stdio: ["pipe", "pipe", "pipe"] });
   let output = `$ ${file} ${args.join(" ")}\n`;
   let ended: string | undefined;
   const listeners: ((text: string) => void)[] = [];

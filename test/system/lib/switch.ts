@@ -7,7 +7,7 @@ import { promisify } from "node:util";
 import { ControlClient } from "../../../src/api/control-client.js";
 import type { PortStatus, SwitchStatus } from "../../../src/api/status.js";
 import { cliFile } from "./needs.js";
-import { type Child, scratch, start, waitFor } from "./process.js";
+import { type Child, type Credentials, scratch, start, waitFor } from "./process.js";
 
 const execute = promisify(execFile);
 let switches = 0;
@@ -56,27 +56,29 @@ function newControl(): string {
   return join(scratch, `control${++switches}.sock`);
 }
 
-/**
- * Starts a switch and waits until it answers and listens. `words` are further words for `ringbridge run`, `control` the
- * path of its control socket.
- */
+export interface SwitchOptions {
+  /** Path of its control socket; default one of its own. */
+  control?: string;
+  /** The user that runs it. */
+  as?: Credentials;
+}
+
+/** Starts a switch and waits until it answers and listens. `words` are further words for `ringbridge run`. */
 export async function startSwitch(
   ports: readonly SwitchPort[],
   words: readonly string[] = [],
-  control: string = newControl(),
+  { control = newControl(), as }: SwitchOptions = {},
 ): Promise<RunningSwitch> {
   const portArguments = ports.flatMap(({ name, role, path, options }) => [
     "--port",
     [`${name}=${role}:${path}`, ...(options === undefined ? [] : [options])].join(","),
   ]);
-  const child = start(basename(control, ".sock").replace("control", "switch"), process.execPath, [
-    cliFile,
-    "run",
-    ...portArguments,
-    ...words,
-    "--control",
-    control,
-  ]);
+  const child = start(
+    basename(control, ".sock").replace("control", "switch"),
+    process.execPath,
+    [cliFile, "run", ...portArguments, ...words, "--control", control],
+    as,
+  );
 
   const client = new ControlClient(control, 20_000);
   const status = (): Promise<SwitchStatus> => client.status();

@@ -1,15 +1,16 @@
 // A cloud of one host, without any service of OpenStack: ports as Neutron's API shows them (network.json) → their
-// binding → Nova's interface XML → domains of a private libvirt → guests. What the services would do is done by src/vif.
+// binding → Nova's interface XML → domains of a private libvirt → guests. What the services would do is done by `ringbridge vif`.
+import { execFileSync } from "node:child_process";
 import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ControlClient } from "../../../src/api/control-client.js";
-import { bindPort } from "../../../src/vif/neutron.js";
-import { novaStages } from "../../../src/vif/nova.js";
+import type { Binding, NoBinding } from "../../../src/vif/neutron.js";
+import type { NovaStages } from "../../../src/vif/nova.js";
 import { Channel } from "../lib/channel.js";
 import { initramfs } from "../lib/initramfs.js";
 import { domainXml, type Libvirt, startLibvirt } from "../lib/libvirt.js";
-import { busyboxFile, kernel, qemuFiles } from "../lib/needs.js";
+import { busyboxFile, cliFile, kernel, qemuFiles } from "../lib/needs.js";
 import { scratch } from "../lib/process.js";
 import { type RunningSwitch, startSwitch } from "../lib/switch.js";
 import type { Guest } from "../lib/traffic.js";
@@ -78,17 +79,23 @@ export interface InstanceOptions {
   edit?: (xml: string) => string;
 }
 
+/** One step of the chain, as an operator has it: `ringbridge vif …` with JSON on its standard input. */
+export function vif<T>(words: readonly string[], input: unknown): T {
+  const answer = execFileSync(process.execPath, [cliFile, "vif", ...words, "-"], { input: JSON.stringify(input) });
+  return JSON.parse(answer.toString()) as T;
+}
+
 /** Runs Neutron's and Nova's part for the port of this name in network.json. */
 export function bind(name: string, mode: Mode, words: NovaWords = {}): BoundPort {
   const { agents, segment, network, ports } = structuredClone(cloudFile);
   const [agent, port] = [agents[mode], ports[name]];
   agent.configurations.vhostuser_socket_dir = scratch;
-  const binding = bindPort({ agent, port, segment });
-  if (!binding.bound) throw new Error(`port ${name}: ${binding.reason}`);
+  const binding = vif<Binding | NoBinding>(["bind"], { agent, port, segment });
+  if (!binding.bound) throw new Error(`port ${name} is not bound`);
   Object.assign(port, { "binding:vif_type": binding.vif_type, "binding:vif_details": binding.vif_details });
   // The guests here have no KVM.
   const conf = { "libvirt.virt_type": "qemu", ...words.conf };
-  const { osvif, xml } = novaStages({ port, network, ...words, conf });
+  const { osvif, xml } = vif<NovaStages>(["xml", "--json"], { port, network, ...words, conf });
   return {
     ...{ name, id: port.id, mac: port.mac_address, ip: port.fixed_ips[0].ip_address },
     ...{ mode: osvif.mode!, path: osvif.path!, vifName: osvif.vif_name, xml },
@@ -108,10 +115,10 @@ export class Host {
     this.config = config;
   }
 
-  static async start(): Promise<Host> {
+  static async start(words: readonly string[] = []): Promise<Host> {
     const config = join(scratch, "switch.json");
     writeFileSync(config, "{}");
-    const bridge = await startSwitch([], [config]);
+    const bridge = await startSwitch([], [config, ...words]);
     // As the README says: a folder with our program under the name ovs-vsctl, first in the daemon's PATH.
     const programs = join(scratch, "programs");
     mkdirSync(programs);
@@ -149,7 +156,7 @@ export class Host {
 
   /** Starts its successor, with the same ports at the same control socket. */
   async startSwitch(): Promise<void> {
-    this.bridge = await startSwitch([], [this.config], this.bridge.control);
+    this.bridge = await startSwitch([], [this.config], { control: this.bridge.control });
   }
 
   /** Defines a domain of these ports, and starts it. The first port's address is that of eth0. */

@@ -6,10 +6,9 @@ import type { PortStatus } from "../../../src/api/status.js";
 import { describeNeeding } from "../lib/needs.js";
 import { progress, waitFor } from "../lib/process.js";
 import { bulk, bulkDuring, ping, pingJob, repliesIn } from "../lib/traffic.js";
-import { bind, Host, type Instance } from "./cloud.js";
+import { bind, Host, type Instance, vif } from "./cloud.js";
 import { qemuOf } from "./qemu-process.js";
 import { record } from "./report.js";
-import { casesView, qemuArguments } from "../../../src/vif/qemu.js";
 
 const mib = Number(process.env.RINGBRIDGE_BULK_MIB ?? "16");
 
@@ -45,7 +44,7 @@ describeNeeding(["switch", "libvirt", "qemu"], "smoke: two instances and their n
       { name: "two", port: two },
     ]) {
       const { line, umask } = qemuOf(name);
-      const said = casesView(qemuArguments({ interfaces: [port.xml] })).net;
+      const said = vif<{ net: string[] }>(["qemu"], { interfaces: [port.xml] }).net;
       expect(line).toEqual(expect.arrayContaining(said.filter((argument) => !argument.includes('"driver"'))));
       // libvirt chooses a place on the bus, which `vif qemu` leaves to it.
       const device = JSON.parse(line.find((argument) => argument.includes('"virtio-net-pci"'))!);
