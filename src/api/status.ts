@@ -67,13 +67,20 @@ export interface PortStatus {
   txFrames: number;
   txBytes: number;
   drops: Record<string, number>;
+  /**
+   * A live migration that is under way. source: what is written to the guest's memory is marked in its dirty log, for it
+   * is being moved away. postcopy: it runs here already, and the pages of `lateBytes` of its memory come when somebody
+   * waits for one.
+   */
+  migration?: { role: "source" } | { role: "postcopy"; lateBytes: number };
   /** The last thing that went wrong on this port, if any: what, and what to do. */
   lastError?: string;
 }
 
 export interface WorkerStatus {
   id: number;
-  state: "polling" | "parked";
+  /** stalled: it has begun no new round for a while, as one that waits for a page in a postcopy migration. */
+  state: "polling" | "parked" | "stalled";
   frames: number;
   polls: number;
   parks: number;

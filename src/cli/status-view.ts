@@ -119,6 +119,11 @@ const WAITS_FOR = {
   inherit: "its front-end has gone, or none has connected yet",
 } as const;
 
+function migration(under: NonNullable<PortStatus["migration"]>): string {
+  if (under.role === "source") return "its guest is being moved away: what is written is marked in a dirty log";
+  return `postcopy: pages of ${formatBytes(under.lateBytes)} come when somebody waits for one`;
+}
+
 function portDetail(port: PortStatus): string {
   const peer = port.peerPid === undefined ? "" : `, front-end process ${port.peerPid}`;
   const times = port.connections === 0 ? "never connected" : `connected ${howOften(port.connections)}`;
@@ -130,6 +135,7 @@ function portDetail(port: PortStatus): string {
   if (port.features.length > 0) {
     parts.push(indent(`features: ${port.features.map(shortFeature).join(" ")} (${port.headerBytes}-byte header)`));
   }
+  if (port.migration !== undefined) parts.push(indent(`migration: ${migration(port.migration)}`));
   if (port.mtu !== undefined) parts.push(indent(`mtu: ${port.mtu}`));
   if (port.protocolFeatures.length > 0) {
     parts.push(indent(`protocol: ${port.protocolFeatures.map(shortFeature).join(" ")}`));

@@ -33,6 +33,11 @@ export class PortPostcopy {
     return this.late.size > 0;
   }
 
+  /** Of how many bytes the pages come when somebody waits for them. */
+  get lateBytes(): number {
+    return [...this.late].reduce((sum, { size }) => sum + Number(size), 0);
+  }
+
   /** Begins; returns a descriptor for the front-end. Throws an Error that says why this machine can not. */
   open(): Fd {
     this.fd ??= createUserfault();

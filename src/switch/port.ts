@@ -8,6 +8,7 @@ import { QUEUE_OK } from "../../assembly/spec/status.js";
 import { VIRTIO_NET_F_MTU } from "../../assembly/spec/virtio.js";
 import { hasBit } from "../core/feature-bits.js";
 import { injectFrame } from "../core/inject.js";
+import type { PortStatus } from "../api/status.js";
 import type { PortConfig } from "../config/schema.js";
 import { adoptNotifier, drain, isFull, signal } from "../sys/eventfd.js";
 import { closeFd } from "../sys/memfd.js";
@@ -75,6 +76,12 @@ export class Port {
   /** True while at least one ring runs. */
   get isRunning(): boolean {
     return this.running.size > 0;
+  }
+
+  /** See PortStatus. */
+  get underMigration(): PortStatus["migration"] {
+    if (this.postcopy.isUnderWay) return { role: "postcopy", lateBytes: this.postcopy.lateBytes };
+    return this.bridgePort.log === undefined ? undefined : { role: "source" };
   }
 
   /** Whether what the front-end asks may have to wait for pages that the front-end brings. */

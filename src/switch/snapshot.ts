@@ -9,6 +9,7 @@ import { featureNames, protocolFeatureNames } from "../vhost-user/features.js";
 import type { Endpoint } from "./endpoint.js";
 import type { Mapping } from "./guest-memory.js";
 import type { Port } from "./port.js";
+import type { WorkerPool } from "./worker-pool.js";
 
 /** One port with its queues; sums over the queues are the port's. */
 export function portStatus(bridge: Bridge, port: Port, endpoint: Endpoint): PortStatus {
@@ -48,6 +49,7 @@ export function portStatus(bridge: Bridge, port: Port, endpoint: Endpoint): Port
     txFrames: sum(tx, "frames"),
     txBytes: sum(tx, "bytes"),
     drops: sumDrops(queues),
+    migration: port.underMigration,
     lastError: port.lastError,
   };
 }
@@ -70,12 +72,12 @@ function queueStatus(queue: BridgeQueue): QueueStatus {
   };
 }
 
-export function workerStatus(bridge: Bridge, index: number): WorkerStatus {
+export function workerStatus(bridge: Bridge, pool: WorkerPool, index: number): WorkerStatus {
   const worker = bridge.workers[index]!;
   const list = worker.load("transmitqs");
   return {
     id: index,
-    state: worker.load("parked") === 1 ? "parked" : "polling",
+    state: worker.load("parked") === 1 ? "parked" : pool.isStalled(index) ? "stalled" : "polling",
     frames: worker.get("frames"),
     polls: worker.get("polls"),
     parks: worker.get("parks"),

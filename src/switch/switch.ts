@@ -122,7 +122,7 @@ export class Switch implements Omit<SwitchControl, "reload">, LiveSource {
       uptimeMs: performance.now() - this.started,
       wasmHash: this.wasmHash,
       memory: { totalBytes: bridge.windows.totalBytes, windowBytesUsed: bridge.windows.usedBytes },
-      workers: bridge.workers.map((_, i) => workerStatus(bridge, i)),
+      workers: bridge.workers.map((_, i) => workerStatus(bridge, this.pool, i)),
       fdb: fdbStatus(bridge),
       ports: [...this.ports.values()].map(({ port, endpoint }) => portStatus(bridge, port, endpoint)),
       takenAtMs: performance.now(),

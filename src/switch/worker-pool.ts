@@ -32,6 +32,7 @@ export class WorkerPool {
   private readonly workers: PoolWorker[];
   private stopping = false;
   private readonly lastEpochs: number[] = [];
+  private readonly stalled: boolean[] = [];
 
   constructor(private readonly options: WorkerPoolOptions) {
     this.workers = options.bridge.workers.map((struct) => {
@@ -73,13 +74,18 @@ export class WorkerPool {
 
   /** True when a worker that does not sleep has not begun a new round since the last call: something holds it up. */
   hasStalled(): boolean {
-    let stalled = false;
     this.options.bridge.workers.forEach((struct, i) => {
       const epoch = struct.load("epoch");
-      stalled ||= struct.load("parked") === 0 && epoch === this.lastEpochs[i];
+      this.stalled[i] = struct.load("parked") === 0 && epoch === this.lastEpochs[i];
       this.lastEpochs[i] = epoch;
     });
-    return stalled;
+    return this.stalled.includes(true);
+  }
+
+  /** Whether the last call of `hasStalled` found that of this worker, and it has not gone on since. */
+  isStalled(worker: number): boolean {
+    const struct = this.options.bridge.workers[worker]!;
+    return this.stalled[worker] === true && struct.load("epoch") === this.lastEpochs[worker];
   }
 
   /** The worker with the fewest transmitqs takes one more. `kick` null: it must poll for it. Throws on a bad kick. */

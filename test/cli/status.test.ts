@@ -65,6 +65,21 @@ vm2: listen /run/vm2.sock, never connected
 `);
   });
 
+  it("shows a migration that is under way", () => {
+    const port = busyPort("vm1", 0);
+    const line = (migration: typeof port.migration) =>
+      renderStatus({ ...control.status(), ports: [{ ...port, migration }] }, new Map()).match(
+        /^ *migration: .*$/m,
+      )?.[0];
+    expect(line(undefined)).toBeUndefined();
+    expect(line({ role: "source" })).toBe(
+      "  migration: its guest is being moved away: what is written is marked in a dirty log",
+    );
+    expect(line({ role: "postcopy", lateBytes: 160 << 20 })).toBe(
+      "  migration: postcopy: pages of 160 MiB come when somebody waits for one",
+    );
+  });
+
   it("prints one snapshot as JSON", async () => {
     expect(await run("status", "--json")).toBe(0);
     expect(JSON.parse(io.out)).toMatchObject({ version: "1.2.3", ports: [{ name: "vm1" }, { name: "vm2" }] });

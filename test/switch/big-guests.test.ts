@@ -6,7 +6,7 @@ import { describe, expect, test } from "vitest";
 import { VIRTIO_F_INDIRECT_DESC, VIRTIO_F_VERSION_1, VIRTIO_NET_F_MRG_RXBUF } from "../../assembly/spec/virtio.js";
 import { bits } from "../../src/core/feature-bits.js";
 import { numberOf } from "../core/support/frames.js";
-import { describeLinux } from "../sys/linux.js";
+import { describeLinux, testHugePages } from "../sys/linux.js";
 import { HandGuest, type HandGuestOptions, handFrame, pass } from "./support/hand-guest.js";
 import { Lab, until } from "./support/lab.js";
 import { useLab } from "./support/use-lab.js";
@@ -170,6 +170,31 @@ describeLinux("a region that is mapped in chunks", () => {
     const used = (await group.lab.port(vm2)).regions[0]!.mappedBytes;
     expect(used).toBeGreaterThan(0);
     expect(group.lab.guestMappings()).toBeLessThanOrEqual(mappings + 128);
+    for (const guest of [sender, receiver]) guest.leave();
+    for (const name of [vm1, vm2]) await group.lab.vacant(name);
+  });
+
+  testHugePages(32, "whose file is of huge pages", async () => {
+    const [vm1, vm2] = group.ports(2) as [string, string];
+    // Two pages in the middle of each slice, one at either end.
+    const slices = 8;
+    const huge = (seed: number) => ({ size: 16, scattered: { hugePages: true, slices, seed } });
+    const [sender, receiver] = [group.hand(huge(1)), group.hand(huge(2))];
+    await receiver.start(group.lab.file(vm2));
+    await sender.start(group.lab.file(vm1));
+    const misses = async () =>
+      (await group.lab.control.status()).workers.reduce((sum, { chunkMisses }) => sum + chunkMisses, 0);
+    const before = await misses();
+    for (let i = 0; i < 200; i++) {
+      await pass(sender, receiver, i);
+      await pass(receiver, sender, i);
+    }
+    expect(await misses()).toBeGreaterThan(before);
+    for (const name of [vm1, vm2]) {
+      const { memory, regions, drops } = await group.lab.port(name);
+      expect([memory, drops]).toEqual([{ wholeBytes: 0, chunkedBytes: 8 * GIB }, {}]);
+      expect(regions[0]!.mappedBytes).toBeLessThanOrEqual(2 * slices * 2 * MIB);
+    }
     for (const guest of [sender, receiver]) guest.leave();
     for (const name of [vm1, vm2]) await group.lab.vacant(name);
   });

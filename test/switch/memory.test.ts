@@ -1,9 +1,8 @@
 // Guest memory that comes and goes while the rings run (hotplug under load, case F44): nothing is lost uncounted,
 // nothing is changed on its way, and every mapping goes in the end.
 
-import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
-import { describeLinux } from "../sys/linux.js";
+import { describeLinux, testHugePages } from "../sys/linux.js";
 import { memTable } from "../vhost-user/requests.js";
 import { Flow } from "./support/flow.js";
 import { type HandGuest, handFrame, pass } from "./support/hand-guest.js";
@@ -165,10 +164,7 @@ describeLinux("memory that changes under running rings", () => {
     expect((await lab.port(vm1)).regions).toHaveLength(2);
   });
 
-  const free = freeHugePages();
-  const whyNot = free < 8 ? ` (8 free huge pages of 2 MiB are needed, there are ${free}: see vm.nr_hugepages)` : "";
-  if (whyNot) console.log(`skipped: huge pages${whyNot}`);
-  test.skipIf(whyNot !== "")(`huge pages${whyNot}`, async () => {
+  testHugePages(8, "huge pages", async () => {
     const ram = { hugePages: true, bytes: 2 * HUGE_PAGE };
     const { lab, sender, receiver, drops } = await start({ ram });
     const before = lab.guestMappings();
@@ -183,15 +179,3 @@ describeLinux("memory that changes under running rings", () => {
     expect(lab.guestMappings()).toBe(before);
   });
 });
-
-function freeHugePages(): number {
-  try {
-    const folder = "/sys/kernel/mm/hugepages/hugepages-2048kB";
-    const [free, reserved] = ["free_hugepages", "resv_hugepages"].map((name) =>
-      Number(readFileSync(`${folder}/${name}`, "latin1")),
-    );
-    return free! - reserved!;
-  } catch {
-    return 0;
-  }
-}

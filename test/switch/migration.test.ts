@@ -140,12 +140,14 @@ describeLinux("a migration under load", () => {
   }
 
   test("no frame is lost, and the copy is the memory when the rings have stopped", async () => {
-    const { lab, sender, receiver, own, drops } = await start();
+    const { lab, vm2, sender, receiver, own, drops } = await start();
     const before = lab.guestMappings();
     const migration = group.later(new Migration(receiver));
     const flow = new Flow(sender, receiver).go();
     await flow.more(50);
+    expect((await lab.port(vm2)).migration).toBeUndefined();
     await migration.begin();
+    expect((await lab.port(vm2)).migration).toEqual({ role: "source" });
     expect(lab.guestMappings()).toBe(before + 1);
     for (let round = 0; round < 20; round++) {
       await flow.more(30);

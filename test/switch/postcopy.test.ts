@@ -6,7 +6,7 @@ import { describe, expect, test } from "vitest";
 import { closeFd, createMemfd } from "../../src/sys/memfd.js";
 import { userfaultFault } from "../../src/sys/userfault.js";
 import { numberOf } from "../core/support/frames.js";
-import { describeLinux } from "../sys/linux.js";
+import { describeLinux, testHugePages } from "../sys/linux.js";
 import { handFrame, pass } from "./support/hand-guest.js";
 import { Lab, until } from "./support/lab.js";
 import { PostcopyGuest } from "./support/postcopy-guest.js";
@@ -57,6 +57,7 @@ describeLinux("a postcopy migration to a port", () => {
     expect(moved.asked.length).toBeGreaterThan(10);
     moved.bringAll();
     expect(await moved.number("POSTCOPY_END")).toBe(0n);
+    expect((await lab.port(vm1)).migration).toBeUndefined();
     for (let number = 0; number < 100; number++) {
       await pass(moved.hand, peer, number);
       await pass(peer, moved.hand, number);
@@ -64,8 +65,23 @@ describeLinux("a postcopy migration to a port", () => {
     expect((await lab.port(vm1)).lastError).toBeUndefined();
   });
 
+  testHugePages(8, "memory of huge pages: they come one by one as well", async () => {
+    const { lab } = group;
+    const [vm1, vm2] = group.ports(2) as [string, string];
+    const [moved, peer] = [group.later(new PostcopyGuest(true)), group.hand()];
+    await peer.start(lab.file(vm2));
+    await moved.listen(lab.file(vm1));
+    await moved.describeRings();
+    await lab.when(vm1, ({ queues }) => queues.length === 2 && queues.every(({ state }) => state === "running"));
+    for (let number = 0; number < 20; number++) await pass(peer, moved.hand, number);
+    expect(moved.asked.length).toBeGreaterThan(0);
+    moved.bringAll();
+    expect(await moved.number("POSTCOPY_END")).toBe(0n);
+    for (let number = 0; number < 20; number++) await pass(moved.hand, peer, number);
+  });
+
   test("while a worker waits for a page the switch answers, and who needs the worker waits with it, however long", async () => {
-    const { lab, moved, page } = await stuck();
+    const { lab, vm1, moved, page } = await stuck();
     const [vm3] = group.ports(1) as [string];
     const other = group.hand();
     let started = false;
@@ -75,6 +91,11 @@ describeLinux("a postcopy migration to a port", () => {
     await lab.when(vm3, ({ state }) => state === "connected");
     await sleep(LONG_MS);
     expect([(await lab.port(vm3)).lastError, started]).toEqual([undefined, false]);
+    // An operator sees why.
+    const { workers } = await lab.control.status();
+    expect(workers.map(({ state }) => state)).toContain("stalled");
+    const lateBytes = moved.hand.files.reduce((sum, { region }) => sum + Number(region.size), 0);
+    expect((await lab.port(vm1)).migration).toEqual({ role: "postcopy", lateBytes });
     moved.brings = () => true;
     moved.bring(page);
     await start;

@@ -1,10 +1,10 @@
 // What the tests of system calls share: they run where the calls exist, in a temporary folder, and clean up.
 
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, describe } from "vitest";
+import { afterEach, describe, test } from "vitest";
 import { libc } from "../../src/sys/libc.js";
 import { closeFd } from "../../src/sys/memfd.js";
 
@@ -26,6 +26,27 @@ function whyNot(): string | null {
     return null;
   } catch (error) {
     return (error as Error).message;
+  }
+}
+
+/** `test`, skipped with a printed reason where fewer than `needed` huge pages of 2 MiB are free. */
+export function testHugePages(needed: number, name: string, body: () => Promise<void>): void {
+  const free = freeHugePages();
+  const enough = free >= needed;
+  const whyNot = `${needed} free huge pages of 2 MiB are needed, there are ${free}: see vm.nr_hugepages`;
+  if (!enough) console.log(`skipped: ${name}: ${whyNot}`);
+  test.skipIf(!enough)(enough ? name : `${name} (${whyNot})`, body);
+}
+
+function freeHugePages(): number {
+  try {
+    const folder = "/sys/kernel/mm/hugepages/hugepages-2048kB";
+    const [free, reserved] = ["free_hugepages", "resv_hugepages"].map((name) =>
+      Number(readFileSync(`${folder}/${name}`, "latin1")),
+    );
+    return free! - reserved!;
+  } catch {
+    return 0;
   }
 }
 

@@ -126,6 +126,31 @@ describeNeeding(["switch", "qemu-10", "guest-tools"], "a machine that changes un
     await underTraffic(() => waitFor("half a MiB of the new memory in use", 60_000, async () => (await taken()) > 128));
   });
 
+  test("F44: it gets more memory and gives it back (device_del of a pc-dimm)", async () => {
+    const bytes = dimmMb << 20;
+    const regions = async () =>
+      (await bridge.port(changingPort.name)).regions.filter(({ size }) => size === bytes).length;
+    const before = await regions();
+    const qmp = await changing.qmp();
+    await underTraffic(
+      async () => {
+        await qmp.execute("object-add", { "qom-type": "memory-backend-memfd", id: "lent", size: bytes, share: true });
+        await qmp.human("device_add pc-dimm,id=lentdimm,memdev=lent");
+        // Of memory that is to be given back Linux makes use only as far as it can move what lies there.
+        const blocks = "grep -l offline /sys/devices/system/memory/memory*/state";
+        const online = `for b in $(${blocks}); do echo online_movable >$b; done`;
+        await changing.must(`until ${blocks}; do usleep 50000; done; ${online}`);
+        expect(await regions()).toBe(before + 1);
+      },
+      async () => {
+        await qmp.execute("device_del", { id: "lentdimm" });
+        await qmp.event("DEVICE_DELETED", { device: "lentdimm" }, 120_000);
+        await waitFor("the region to go", 20_000, async () => (await regions()) === before);
+        await qmp.execute("object-del", { id: "lent" });
+      },
+    );
+  });
+
   test("F28: its driver is taken off and put back, ten times", async () => {
     const driver = "/sys/bus/virtio/drivers/virtio_net";
     const device = (await changing.must(`basename $(readlink -f /sys/class/net/${nic.name}/device)`)).trim();

@@ -65,6 +65,50 @@ describeNeeding(["switch", "testpmd"], "DPDK virtio-user", () => {
   });
 });
 
+const manyQueues = [
+  { queues: 2, packed_vq: 0 },
+  { queues: 3, packed_vq: 1 },
+  { queues: 4, packed_vq: 0 },
+  { queues: 4, packed_vq: 1 },
+];
+const framesOfManyQueues = 400_000;
+
+describeNeeding(["switch", "testpmd"], "DPDK virtio-user with several queue pairs", () => {
+  test.each(manyQueues)("F19, F35: each carries frames both ways, and their sums agree, %o", async (variant) => {
+    const { queues, packed_vq } = variant;
+    const ports = [0, 1].map((index) => socketPort(`mq${index}-${queues}-${packed_vq}`));
+    const names = ports.map(({ name }) => name);
+    const bridge = await startSwitch(ports, ["--workers", "2"]);
+    const options = { packed_vq, queue_size: 256 };
+    const pmd = startTestpmd(
+      ports.map(({ path }, index) => ({ mac: macs[index]!, path, options })),
+      { queues },
+    );
+    await pmd.ready();
+    await bridge.waitForState("running", names);
+    for (const size of [64, 1518]) await circulate(pmd, size, framesOfManyQueues / 2);
+    const stats = await pmd.stats();
+    const { ports: counted } = await settled(bridge);
+    expect(counted.map(({ rxFrames }) => rxFrames)).toEqual(stats.map(({ txPackets }) => txPackets));
+    expect(counted.map(({ txFrames }) => txFrames)).toEqual(stats.map(({ rxPackets }) => rxPackets));
+    for (const port of counted) {
+      expect(port.queues.map(({ state }) => state)).toEqual(Array(2 * queues).fill("running"));
+      expect(port.queues.filter(({ frames }) => frames === 0).map(({ index }) => index)).toEqual([]);
+      expect(new Set(port.queues.flatMap(({ worker }) => worker ?? [])).size).toBe(2);
+      const sum = (kind: string, count: "frames" | "bytes") =>
+        port.queues.reduce((total, queue) => total + (queue.kind === kind ? queue[count] : 0), 0);
+      expect([sum("transmitq", "frames"), sum("receiveq", "frames")]).toEqual([port.rxFrames, port.txFrames]);
+      expect([sum("transmitq", "bytes"), sum("receiveq", "bytes")]).toEqual([port.rxBytes, port.txBytes]);
+    }
+    const dropped = counted.flatMap(({ drops }) => Object.values(drops)).reduce((total, count) => total + count, 0);
+    expect(stats.reduce((total, { rxPackets }) => total + rxPackets, 0) + dropped).toBe(sentFrames(stats));
+    progress(`testpmd queues=${queues} packed_vq=${packed_vq}: ${sentFrames(stats)} frames, ${dropped} dropped`);
+    await pmd.quit();
+    await bridge.waitForState("waiting", names);
+    expect(await bridge.stop()).toBe("exited with status 0");
+  });
+});
+
 function sentFrames(stats: Awaited<ReturnType<Testpmd["stats"]>>): number {
   return stats.reduce((sum, { txPackets }) => sum + txPackets, 0);
 }

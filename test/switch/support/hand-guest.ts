@@ -113,7 +113,7 @@ export class HandGuest {
   private static count = 0;
   /** Its address in `pass`, and in a `handFrame`: no other guest has it. */
   readonly number = 0x100 + HandGuest.count++;
-  readonly memory = createMemory(256);
+  readonly memory = createMemory(1024);
   readonly data = new DataView(this.memory.buffer);
   readonly files: GuestFile[] = [];
   readonly rings: HandRing[] = [];

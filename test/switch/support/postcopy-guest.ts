@@ -2,6 +2,7 @@
 // and brings a page when the switch waits for it, or when a test wants it to.
 
 import { ftruncateSync, fstatSync } from "node:fs";
+import { HUGE_PAGE } from "../../../src/guest/ram-file.js";
 import { hostPageSize } from "../../../src/sys/mapping.js";
 import { closeFd } from "../../../src/sys/memfd.js";
 import type { Fd, MemoryRegion } from "../../../src/vhost-user/effects.js";
@@ -24,8 +25,8 @@ const PROTOCOL_FEATURES_BIT = 1n << 30n;
 const LOOK_MS = 1;
 
 export class PostcopyGuest {
-  readonly hand = new HandGuest({ ram: { seals: false } });
-  readonly page = hostPageSize();
+  readonly hand: HandGuest;
+  readonly page: number;
   /** Which pages (numbers within the region) are brought as soon as they are asked for. */
   brings: (page: number) => boolean = () => true;
   /** Pages that were asked for, in order. */
@@ -38,7 +39,9 @@ export class PostcopyGuest {
   private address = 0n;
   private timer: NodeJS.Timeout | undefined;
 
-  constructor() {
+  constructor(hugePages = false) {
+    this.hand = new HandGuest({ ram: { seals: false, hugePages } });
+    this.page = hugePages ? HUGE_PAGE : hostPageSize();
     this.hand.fresh();
     const { guestAddress, size } = this.region;
     this.source = this.hand.bytes(guestAddress, Number(size)).slice();

@@ -4,7 +4,7 @@
 import { alignOffset, hostPageSize, mapInto, memoryBase } from "../../../src/sys/mapping.js";
 import { closeFd, createMemfd } from "../../../src/sys/memfd.js";
 import type { Fd, MemoryRegion } from "../../../src/vhost-user/effects.js";
-import type { GuestFile } from "../../../src/guest/ram-file.js";
+import { type GuestFile, HUGE_PAGE } from "../../../src/guest/ram-file.js";
 
 const CHUNK = 2 * 1024 * 1024;
 const PAGE = 4096;
@@ -20,6 +20,8 @@ export interface ScatteredRamOptions {
   /** Where in the file the region begins: a multiple of 4096. */
   mmapOffset?: number;
   seed?: number;
+  /** Of 2 MiB: a slice takes up to two of them. */
+  hugePages?: boolean;
 }
 
 export class ScatteredRam implements GuestFile {
@@ -31,11 +33,12 @@ export class ScatteredRam implements GuestFile {
   private next = 0;
 
   constructor(memory: WebAssembly.Memory, options: ScatteredRamOptions) {
-    const { window, guestAddress, bytes, slices, mmapOffset = 0, seed = 1 } = options;
-    this.fd = createMemfd("scattered-guest", mmapOffset + bytes, { seals: true });
+    const { window, guestAddress, bytes, slices, mmapOffset = 0, seed = 1, hugePages = false } = options;
+    this.fd = createMemfd("scattered-guest", mmapOffset + bytes, { seals: true, hugePages });
+    const pageSize = hugePages ? HUGE_PAGE : hostPageSize();
     const base = memoryBase(memory);
     const stride = Math.floor(bytes / slices / CHUNK) * CHUNK;
-    let at = alignOffset(base, window, hostPageSize());
+    let at = alignOffset(base, window, pageSize);
     let random = seed;
     for (let i = 0; i < slices; i++) {
       random = (random * 1_103_515_245 + 12_345) % 2 ** 31;
@@ -45,9 +48,11 @@ export class ScatteredRam implements GuestFile {
       let used = PAGE - 512;
       if (i === 0) [place, used] = [0, 0];
       if (i === slices - 1) [place, used] = [bytes - SLICE, SLICE - PAGE];
-      mapInto(base, at, this.fd, mmapOffset + place, SLICE);
-      this.slices.push({ place, offset: at, used });
-      at += SLICE;
+      const inPage = (mmapOffset + place) % pageSize;
+      const mapped = Math.ceil((inPage + SLICE) / pageSize) * pageSize;
+      mapInto(base, at, this.fd, mmapOffset + place - inPage, mapped, { pageSize });
+      this.slices.push({ place, offset: at + inPage, used });
+      at += mapped;
     }
     this.windowEnd = at;
     const userAddress = 0x7f00_0000_0000n + guestAddress;
