@@ -226,8 +226,8 @@ export class Queue {
   size: u32 = 0;
   /** -> Port */
   port: u32 = 0;
-  /** Pair number, used to steer a flow to the receiveq that belongs to its transmitq. */
-  pair: u32 = 0;
+  /** Its number among the transmitqs of its port that its worker polls: which of a port's receiveqs its frames go to. */
+  lane: u32 = 0;
   /** 10 or 12 bytes. */
   headerSize: u32 = 0;
   /** VIRTIO_NET_F_MRG_RXBUF, VIRTIO_F_EVENT_IDX, VIRTIO_F_INDIRECT_DESC negotiated: 0 or 1. */

@@ -220,7 +220,8 @@ function deliverFlood(core: Core, worker: Worker, queue: Queue): void {
 
 /**
  * The receiveq of a port for frames of one transmitq: one and the same for a sender's queue, so that a flow stays in
- * order, and none shared between workers where the port has at least as many receiveqs as there are workers.
+ * order, and none shared between workers where the port has at least as many receiveqs as there are workers. Each worker
+ * then has an equal share of them, and spreads a port's transmitqs over it.
  * @inline
  */
 function steer(worker: Worker, queue: Queue, port: Port): usize {
@@ -231,10 +232,11 @@ function steer(worker: Worker, queue: Queue, port: Port): usize {
   if (count > 1) {
     const workers = worker.workers;
     if (count >= workers) {
-      const share = count / workers;
-      number = worker.id * share + (queue.pair % share);
+      // The first workers have one more where it does not come out even, as of transmitqs.
+      const first = (worker.id * count + workers - 1) / workers;
+      number = first + (queue.lane % (((worker.id + 1) * count + workers - 1) / workers - first));
     } else {
-      number = queue.pair % count;
+      number = (worker.id + queue.lane) % count;
     }
   }
   return load<u32>(list + 4 + (number << 2));

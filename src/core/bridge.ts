@@ -235,7 +235,7 @@ export class Bridge {
     struct.set("used", ring.used);
     struct.set("size", ring.size);
     struct.set("port", port.struct.at);
-    struct.set("pair", index >>> 1);
+    struct.set("lane", queue.isReceiveq ? 0 : this.freeLane(port, queue, options.worker));
     struct.set("headerSize", port.headerBytes);
     struct.set("mergeable", Number(hasBit(port.features, features.VIRTIO_NET_F_MRG_RXBUF)));
     struct.set("eventIdx", Number(hasBit(port.features, features.VIRTIO_F_EVENT_IDX)));
@@ -259,6 +259,16 @@ export class Bridge {
       queue.worker = options.worker;
       await this.publishTransmitqs(options.worker);
     }
+  }
+
+  /** With one worker, and started in their order, the pair's number: frames go to the receiveq that belongs to them. */
+  private freeLane(port: BridgePort, queue: BridgeQueue, worker: number): number {
+    if (this.workers.length === 1) return queue.index >>> 1;
+    const others = [...port.queues.values()].filter((other) => other.running && other.worker === worker);
+    const taken = new Set(others.map(({ struct }) => struct.get("lane")));
+    let lane = 0;
+    while (taken.has(lane)) lane++;
+    return lane;
   }
 
   /** Takes a ring from the workers and waits until none of them touches it. Returns the next avail index. */

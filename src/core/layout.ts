@@ -214,7 +214,7 @@ export const Queue = {
     used: { offset: 8, type: "u32" },
     size: { offset: 12, type: "u32" },
     port: { offset: 16, type: "u32" },
-    pair: { offset: 20, type: "u32" },
+    lane: { offset: 20, type: "u32" },
     headerSize: { offset: 24, type: "u32" },
     mergeable: { offset: 28, type: "u32" },
     eventIdx: { offset: 32, type: "u32" },

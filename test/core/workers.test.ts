@@ -110,6 +110,30 @@ describe.each(TARGETS)("two workers, %s build", (target) => {
     expect(bySource(received[1]!)).toEqual([[], count(ROUNDS * BURST)]);
   });
 
+  test.each([2, 3, 4, 5])(
+    "a port with %i receiveqs: a sender with as many transmitqs fills all of them, in no two workers one",
+    async (pairs) => {
+      const sw = new TestSwitch({ target, workers: 2 });
+      const a = await TestGuest.create(sw, { features: VERSION_1, pairs, size: 64 });
+      const c = await TestGuest.create(sw, { features: VERSION_1, pairs, size: 64 });
+      c.send(frame(BROADCAST, RECEIVER, 60));
+      const all = Array.from({ length: pairs }, (_, pair) => pair);
+      const workerOf: Set<number>[] = all.map(() => new Set());
+      const poll = () => [0, 1].map((worker) => sw.poll(worker));
+      poll();
+      for (const from of all) {
+        const before = all.map((pair) => c.queue(2 * pair).counters().frames);
+        for (let i = 0; i < 3; i++) a.send(frame(RECEIVER, 1, 60), { pair: from });
+        poll();
+        const more = all.map((pair) => c.queue(2 * pair).counters().frames - before[pair]!);
+        // One and the same for all frames of a transmitq.
+        expect(more.filter((frames) => frames > 0)).toEqual([3]);
+        workerOf[more.indexOf(3)]!.add(a.queue(2 * from + 1).worker!);
+      }
+      expect(workerOf.map(({ size }) => size)).toEqual(all.map(() => 1));
+    },
+  );
+
   test("a receiveq that comes and goes: order is kept in each, all frames are accounted for, no lock is left", async () => {
     const { c, senders, threads, sw } = await scene(target, 2);
     const received: Uint8Array[][] = [[], []];

@@ -18,8 +18,9 @@ import {
   qemuStop,
 } from "../../src/vhost-user/front-end-session.js";
 import { encodePayload, type Payload } from "../../src/vhost-user/message.js";
+import type { SessionOptions } from "../../src/vhost-user/session.js";
 import { FakeSwitch } from "./fake-switch.js";
-import { device, startRing, u64, vring } from "./requests.js";
+import { ask, device, MIB, memTable, region, startRing, stopRing, u64, vring, vringAddr, vringFd } from "./requests.js";
 
 const RING_PACKED = 1n << 34n;
 /** A driver that knows everything but packed rings, and what it acks of what is offered. */
@@ -205,6 +206,79 @@ describe("DPDK virtio-user", () => {
     const guest = device(1, ALL, DPDK_PROTOCOL_FEATURES);
     const agreed = sw.play(dpdkConnect(guest)).result;
     expect(() => sw.play(dpdkStart(guest, { ...agreed, features: 1n }))).toThrow("did not accept the features");
+  });
+});
+
+describe("rust-vmm's front-end", () => {
+  // As its crate's tests and cloud-hypervisor use it: SET_FEATURES before SET_PROTOCOL_FEATURES, NEED_REPLY in everything,
+  // whatever is offered agreed to but packed rings, one eventfd for kick, call and err, and no SET_VRING_BASE at first.
+  const NONE: Payload = { kind: "none" };
+  const MEMORY = region(MIB, MIB, { mmapOffset: 0n });
+
+  function connected(options: SessionOptions = {}): FakeSwitch {
+    const sw = new FakeSwitch(options);
+    const agree = () => {
+      const features = ask(sw, "GET_FEATURES") & ~RING_PACKED;
+      const protocolFeatures = ask(sw, "GET_PROTOCOL_FEATURES");
+      expect(sw.send("SET_FEATURES", u64(features), [], true).logs).toEqual([]);
+      expect(sw.ack("SET_PROTOCOL_FEATURES", u64(protocolFeatures))).toBe(0n);
+    };
+    agree();
+    return sw;
+  }
+
+  test("F11: a whole session", () => {
+    const sw = connected({ mac: 0x0100_0000_5452n });
+    const done = (...request: Parameters<FakeSwitch["ack"]>) =>
+      expect([request[0], sw.ack(...request)]).toEqual([request[0], 0n]);
+    expect(ask(sw, "GET_QUEUE_NUM")).toBe(128n);
+    for (const name of ["SET_OWNER", "RESET_OWNER", "RESET_OWNER", "SET_OWNER"] as const) done(name, NONE);
+    done("SET_FEATURES", u64(ask(sw, "GET_FEATURES") & ~RING_PACKED));
+    done("SET_PROTOCOL_FEATURES", u64(ask(sw, "GET_PROTOCOL_FEATURES")));
+    done("SET_MEM_TABLE", memTable(MEMORY), sw.fds(1));
+    done("SET_VRING_NUM", vring(0, 256));
+    done("SET_VRING_ADDR", vringAddr(0));
+    done("SET_VRING_KICK", vringFd(0), sw.fds(1));
+    expect(sw.running.get(0)).toMatchObject({ enabled: false, ring: { size: 256, packed: false, nextAvail: 0 } });
+    done("SET_VRING_CALL", vringFd(0), sw.fds(1));
+    done("SET_VRING_ERR", vringFd(0), sw.fds(1));
+    done("SET_VRING_ENABLE", vring(0, 1));
+    expect(sw.running.get(0)!.enabled).toBe(true);
+    // The space of its test's device ends elsewhere than ours: a reply without contents is how a back-end says no.
+    expect(
+      sw.send("GET_CONFIG", { kind: "config", offset: 0x200, flags: 0, data: new Uint8Array(8) }).reply,
+    ).toHaveLength(0);
+    const mac = sw.send("GET_CONFIG", { kind: "config", offset: 0, flags: 0, data: new Uint8Array(6) });
+    expect([...mac.reply!.subarray(12)]).toEqual([0x52, 0x54, 0, 0, 0, 1]);
+    expect(sw.ack("SET_BACKEND_REQ_FD", NONE, sw.fds(1))).toBe(1n);
+    expect(stopRing(sw, 0)).toEqual(vring(0, 5));
+    done("SET_VRING_BASE", vring(0, 5));
+    expect(ask(sw, "GET_MAX_MEM_SLOTS")).toBe(509n);
+    const more: Payload = { kind: "memRegion", region: region(8n * MIB, MIB, { mmapOffset: 0n }) };
+    done("ADD_MEM_REG", more, sw.fds(1));
+    done("REM_MEM_REG", more);
+    expect(sw.regions).toHaveLength(1);
+    const inflight = sw.send("GET_INFLIGHT_FD", {
+      kind: "inflight",
+      ...{ mmapSize: 0n, mmapOffset: 0n, queues: 1, queueSize: 256, padded: false },
+    });
+    expect(inflight.replyFds).toBe(1);
+    // What its test gives, an eventfd for an area, is no area.
+    sw.failing.set("setInflight", "its descriptor is no memory file");
+    const area = { kind: "inflight", mmapSize: MIB, mmapOffset: 0n, queues: 1, queueSize: 256, padded: false } as const;
+    expect(sw.ack("SET_INFLIGHT_FD", area, sw.fds(1))).toBe(1n);
+    done("RESET_DEVICE", NONE);
+    expect([sw.state.features, sw.features, sw.regions.length]).toEqual([null, 0n, 1]);
+    sw.close();
+    expect([sw.open.size, sw.regions.length]).toEqual([0, 0]);
+  });
+
+  test("F11: its postcopy messages", () => {
+    const sw = connected({ postcopy: true });
+    expect(sw.send("POSTCOPY_ADVISE", NONE).replyFds).toBe(1);
+    expect(sw.ack("POSTCOPY_LISTEN", NONE)).toBe(0n);
+    expect(ask(sw, "POSTCOPY_END")).toBe(0n);
+    expect(sw.userfault).toBe(false);
   });
 });
 
