@@ -141,6 +141,18 @@ describe("a framing fault hands back every descriptor and ends the connection", 
   const fault = (bytes: Uint8Array, fds: Fd[] = [], expect_: "requests" | "replies" = "requests"): Framed =>
     new Framer(expect_).push(bytes, fds);
 
+  test.each([
+    ["no REPLY", 1],
+    ["NEED_REPLY as well", 0xd],
+    ["a flag that does not exist", 0x15],
+    ["version 2", 6],
+    ["no version", 4],
+  ])("F12: a reply whose header flags have %s", (_, flags) => {
+    const framed = fault(header(1, flags, 8), [4], "replies");
+    expect(framed.fault).toMatchObject({ reason: expect.stringContaining("GET_FEATURES (1)"), fds: [4] });
+    expect(framed.messages).toEqual([]);
+  });
+
   test.each([0, 2, 3])("M27, F14: protocol version %i", (version) => {
     const framed = fault(header(3, version, 0), [4]);
     expect(framed.fault).toMatchObject({ reason: expect.stringContaining(`version ${version}`), fds: [4] });

@@ -302,7 +302,7 @@ describe("the front-end's side of the wire", () => {
     expect(expectsReply(request("SET_OWNER", true))).toBe(true);
   });
 
-  test("the reply to another request, and one of another size, are errors", () => {
+  test("F12: the reply to another request, and one of another size, are errors", () => {
     expect(() => decodeReply(request("GET_FEATURES"), reply(2, u64(0n)))).toThrow("SET_FEATURES (2) when GET_FEATURES");
     expect(() => decodeReply(request("GET_FEATURES"), reply(1, { kind: "none" }))).toThrow("has 0 bytes");
     expect(decodeReply(request("GET_CONFIG"), reply(24, { kind: "none" }))).toEqual({ kind: "none" });
