@@ -72,13 +72,14 @@ const manyQueues = [
   { queues: 4, packed_vq: 1 },
 ];
 const framesOfManyQueues = 400_000;
+const workers = 2;
 
 describeNeeding(["switch", "testpmd"], "DPDK virtio-user with several queue pairs", () => {
   test.each(manyQueues)("F19, F35: each carries frames both ways, and their sums agree, %o", async (variant) => {
     const { queues, packed_vq } = variant;
     const ports = [0, 1].map((index) => socketPort(`mq${index}-${queues}-${packed_vq}`));
     const names = ports.map(({ name }) => name);
-    const bridge = await startSwitch(ports, ["--workers", "2"]);
+    const bridge = await startSwitch(ports, ["--workers", `${workers}`]);
     const options = { packed_vq, queue_size: 256 };
     const pmd = startTestpmd(
       ports.map(({ path }, index) => ({ mac: macs[index]!, path, options })),
@@ -93,8 +94,11 @@ describeNeeding(["switch", "testpmd"], "DPDK virtio-user with several queue pair
     expect(counted.map(({ txFrames }) => txFrames)).toEqual(stats.map(({ rxPackets }) => rxPackets));
     for (const port of counted) {
       expect(port.queues.map(({ state }) => state)).toEqual(Array(2 * queues).fill("running"));
-      expect(port.queues.filter(({ frames }) => frames === 0).map(({ index }) => index)).toEqual([]);
-      expect(new Set(port.queues.flatMap(({ worker }) => worker ?? [])).size).toBe(2);
+      // Workers that share an odd number of receiveqs may leave one, as the transmitqs fall to them.
+      const idle = port.queues.filter(({ frames }) => frames === 0);
+      expect(idle.length).toBeLessThanOrEqual(queues % workers);
+      expect(idle.filter(({ kind }) => kind === "transmitq")).toEqual([]);
+      expect(new Set(port.queues.flatMap(({ worker }) => worker ?? [])).size).toBe(workers);
       const sum = (kind: string, count: "frames" | "bytes") =>
         port.queues.reduce((total, queue) => total + (queue.kind === kind ? queue[count] : 0), 0);
       expect([sum("transmitq", "frames"), sum("receiveq", "frames")]).toEqual([port.rxFrames, port.txFrames]);
