@@ -18,7 +18,7 @@ test("serves the page and its modules on loopback, and ends with a signal", asyn
   const html = await page.text();
   const names = [...html.matchAll(/(?:src|href)="([^"#?:]+\.(?:js|css))"/g)].map((match) => match[1]!);
   expect(names).toContain("main.js");
-  for (const name of [...names, "core.traced.wasm", "core.sites.json"]) {
+  for (const name of [...names, "core.traced.wasm", "sources.bin"]) {
     const answer = await fetch(new URL(name, url));
     expect([name, answer.status]).toEqual([name, 200]);
     expect((await answer.arrayBuffer()).byteLength).toBeGreaterThan(0);

@@ -1,24 +1,22 @@
-// The explorer's page: loads the core, then draws.
+// The explorer's page: loads the core, then draws what the URL says.
 
 import { render } from "preact";
+import { App } from "./app.js";
 import { loadCore } from "./core-files.js";
-import { applyTheme, ThemeButton } from "./parts/theme.js";
+import { startLighting } from "./lit.js";
+import { applyTheme } from "./parts/theme.js";
 
 applyTheme();
+startLighting();
 const root = document.getElementById("app")!;
 
 try {
-  const { hash, release } = await loadCore();
+  render(<App files={await loadCore()} />, root);
+} catch (error) {
   render(
-    <main>
-      <h1>The virtqueue explorer</h1>
-      <ThemeButton />
-      <p>
-        Core <code>{hash}</code>, traced build of <code>{release}</code>.
-      </p>
-    </main>,
+    <p class="error" role="alert">
+      {(error as Error).message}
+    </p>,
     root,
   );
-} catch (error) {
-  render(<p class="error">{(error as Error).message}</p>, root);
 }
