@@ -1,13 +1,25 @@
 // What goes wrong by hand: the bug is seen, and the core refuses as it does in production.
 
 import { expect, test } from "vitest";
-import { BAD_CHAINS, type BadChain, judge, type Machine, type Note } from "../../src/explore/machine/index.js";
+import { BAD_CHAINS, type BadChain, type Machine, type Note } from "../../src/explore/machine/index.js";
 import { machineOf } from "./support/build.js";
 
 /** All happenings of a run to its end. */
 function run(machine: Machine): Note[] {
   const { first } = machine.runUntil([]);
   return machine.events(first).flatMap(({ notes }) => notes);
+}
+
+/** A frame lies in a's transmitq, and nobody will come for it: the switch sleeps, and has not been kicked. */
+function isStuck(machine: Machine): boolean {
+  const { device, guests } = machine.view();
+  const { split, device: switched } = guests[0]!.transmitq;
+  return !device.canMove && !machine.canMove(0) && split!.avail.idx.value !== switched.nextAvail.value;
+}
+
+/** Frames that a guest's driver has taken. */
+function received(machine: Machine, guest: number): number {
+  return machine.view().guests[guest]!.received.length;
 }
 
 test("a store of avail.idx that overtakes the descriptor lets the switch read an old one", async () => {
@@ -43,12 +55,12 @@ test("a lost kick leaves the frame where it is, till the next one", async () => 
   machine.fault({ fault: "lose-kick", guest: 0 });
   machine.operate(0, { do: "send", to: 1, payload: 26 });
   expect(run(machine)).toContainEqual({ note: "kick", guest: 0, queue: "transmitq", lost: true });
-  expect(judge({ goal: "stuck", guest: 0 }, machine).met).toBe(true);
+  expect(isStuck(machine)).toBe(true);
   machine.operate(0, { do: "send", to: 1, payload: 26 });
   run(machine);
   machine.operate(1, { do: "receive" });
   run(machine);
-  expect(judge({ goal: "received", guest: 1, frames: 2 }, machine).met).toBe(true);
+  expect(received(machine, 1)).toBe(2);
 });
 
 test("a lost call leaves the frame in the receiver's used ring", async () => {
@@ -71,7 +83,7 @@ test.each([false, true])(
     machine.operate(0, { do: "send", to: 1, payload: 26 });
     machine.stepDriver(0, "operation");
     machine.runUntil([]);
-    expect(judge({ goal: "stuck", guest: 0 }, machine).met).toBe(skip);
+    expect(isStuck(machine)).toBe(skip);
     expect(machine.field("b.receiveq.used.idx")!.value).toBe(skip ? 0 : 1);
 
     function arming(): number {
@@ -95,7 +107,7 @@ test("without receive buffers a frame is dropped and counted, and the next one a
   run(machine);
   machine.operate(1, { do: "receive" });
   run(machine);
-  expect(judge({ goal: "received", guest: 1, frames: 2 }, machine).met).toBe(true);
+  expect(received(machine, 1)).toBe(2);
 });
 
 const REFUSALS: Record<BadChain, { split: string; packed: string }> = {
@@ -129,5 +141,5 @@ test.each(
   run(machine);
   machine.operate(2, { do: "receive" });
   run(machine);
-  expect(judge({ goal: "received", guest: 2, frames: 1 }, machine).met).toBe(true);
+  expect(received(machine, 2)).toBe(1);
 });

@@ -30,7 +30,6 @@ test("a run stops where a field changes, at a kick, a call, a line of the source
     actor: "device",
     site: { line: site.line, file: site.file },
   });
-  expect(machine.occurrences({ on: "kick" })).toBe(1);
   const { first, last, hit } = machine.runUntil([{ on: "drop" }]);
   expect(hit).toBeUndefined();
   expect(last).toBeGreaterThan(first);
@@ -75,6 +74,27 @@ test("on the same traffic the lines of packed rings change hands less often than
   const [split, packed] = counts;
   expect(packed!.rings.transfers).toBeLessThan(split!.rings.transfers);
   expect(packed!.buffer.transfers).toBe(split!.buffer.transfers);
+});
+
+test("an address that is not seen for 300 seconds is forgotten, and learned anew", async () => {
+  const machine = await machineOf();
+  machine.operate(0, { do: "send", to: 1, payload: 26 });
+  machine.runUntil([]);
+  expect(machine.view().fdb).toMatchObject([{ mac: "02:00:00:00:00:0a", guest: 0, seen: 1 }]);
+  expect(machine.passTime(300).flatMap(({ notes }) => notes)).toEqual([]);
+  const before = machine.position;
+  const memory = Buffer.from(machine.memory);
+  expect(machine.passTime(1).flatMap(({ notes }) => notes)).toEqual([
+    { note: "forgotten", mac: "02:00:00:00:00:0a", guest: 0 },
+  ]);
+  expect(machine.view().fdb).toEqual([]);
+  machine.seek(before);
+  expect(Buffer.from(machine.memory).equals(memory)).toBe(true);
+  machine.forward();
+  machine.operate(0, { do: "send", to: 1, payload: 26 });
+  machine.runUntil([{ on: "learned" }]);
+  expect(machine.passTime(1)).toEqual([]);
+  expect(machine.view().fdb).toMatchObject([{ guest: 0, seen: 302 }]);
 });
 
 test("every place has one name, and lies where its name says", async () => {

@@ -1,7 +1,15 @@
 // The machine steps the production core one access at a time, forward and back, and comes to the same memory each time.
 
 import { expect, test } from "vitest";
-import { Machine, type Operation, type SetupOptions } from "../../src/explore/machine/index.js";
+import {
+  type DeviceGrain,
+  type Fault,
+  Machine,
+  makeSetup,
+  type Move,
+  type Operation,
+  type SetupOptions,
+} from "../../src/explore/machine/index.js";
 import { Random } from "../../src/testing/random.js";
 import { build, machineOf } from "./support/build.js";
 
@@ -72,6 +80,63 @@ test("each access says its field, its source line and its clause, the driver's t
   });
 });
 
+test("the worker goes on by shared accesses, descriptors, frames and bursts", async () => {
+  const stops = async (grain: DeviceGrain) => {
+    const machine = await machineOf({ learned: [0, 1] });
+    machine.operate(0, { do: "send", to: 1, payload: 26, pieces: [12] });
+    machine.operate(0, { do: "send", to: 1, payload: 26 });
+    machine.runUntil([], { actors: [0] });
+    const texts = [];
+    while (machine.canMove("device")) texts.push(machine.stepDevice(grain).at(-1)!.text);
+    return texts.map((text) => text.replace(/^device /, ""));
+  };
+  const shared = await stops("shared");
+  expect(shared.slice(0, 5)).toEqual([
+    "wakes: a kick has come",
+    "writes a.transmitq.used.flags = NO_NOTIFY",
+    "writes b.transmitq.used.flags = NO_NOTIFY",
+    "reads a.transmitq.avail.idx = 2",
+    "reads a.transmitq.avail.ring[0] = 0",
+  ]);
+  const places = (await stops("descriptor")).map((text) => /(\w\.\w+\.desc\[\d\])/.exec(text)?.[1]).filter(Boolean);
+  expect(places).toEqual(
+    [0, 1, 2].map((i) => `a.transmitq.desc[${i}]`).concat([0, 1].map((i) => `b.receiveq.desc[${i}]`)),
+  );
+  expect(await stops("frame")).toEqual([
+    "writes b.receiveq.used.idx = 2",
+    "writes a.transmitq.used.idx = 2",
+    expect.stringContaining("reads"),
+  ]);
+  // The poll that moves them with its calls, and the one that finds nothing.
+  expect(await stops("burst")).toEqual(["calls a for its transmitq", expect.stringContaining("reads")]);
+});
+
+test("a move that makes no sense is refused, by hand and in a state", async () => {
+  const machine = await machineOf();
+  const send = { do: "send", to: 1, payload: 26 } as const;
+  expect(() => machine.operate(2, send)).toThrow("there is no guest 2: there are a, b, from 0 on");
+  expect(() => machine.operate(0, { ...send, to: 5 })).toThrow("there is no guest 5");
+  expect(() => machine.operate(0, { ...send, payload: 5000 })).toThrow(
+    "payload: 5000 is no whole number from 0 to 4096",
+  );
+  expect(() => machine.operate(0, { ...send, pieces: [0] })).toThrow("length of a buffer: 0");
+  expect(() => machine.fault({ fault: "lose-kick", guest: 3 })).toThrow("there is no guest 3");
+  expect(machine.position).toBe(0);
+  const open = (moves: Move[]) => Machine.open({ setup: machine.setup, moves }, build);
+  await expect(open([{ do: "device", steps: 1 }])).rejects.toThrow(
+    "move 1 cannot be made: the switch has nothing to do",
+  );
+  await expect(open([{ do: "driver", guest: 1, steps: 1 }])).rejects.toThrow("guest 1 has nothing to do after 0 steps");
+  await expect(open([{ do: "operation", guest: 0, operation: { ...send, to: 7 } }])).rejects.toThrow("no guest 7");
+  expect(() => makeSetup({ guests: [{ size: 6 }, {}] })).toThrow(
+    "guest a: a split ring has a power of two entries, not 6",
+  );
+  expect(() => makeSetup({ guests: [{}] })).toThrow("1 guests");
+  expect(() => makeSetup({ guests: [{}, { size: 4, rxBuffers: 5 }] })).toThrow(
+    "guest b: 5 receive buffers in a ring of 4",
+  );
+});
+
 const OPERATIONS: Operation[] = [
   { do: "send", to: 1, payload: 26 },
   { do: "send", to: 0, payload: 100, pieces: [12, 30] },
@@ -85,6 +150,8 @@ const OPERATIONS: Operation[] = [
   { do: "post", buffers: 2 },
   { do: "calls", queue: "receiveq", wanted: true },
   { do: "calls", queue: "receiveq", wanted: false },
+  { do: "send-bad", bad: "address" },
+  { do: "send-bad", bad: "indirect" },
 ];
 
 const SETUPS: SetupOptions[] = [
@@ -101,10 +168,23 @@ const SETUPS: SetupOptions[] = [
   },
 ];
 
+function faultsOf(guest: number): Fault[] {
+  return [
+    { fault: "hold-store", guest, accesses: 1 },
+    { fault: "hold-store", guest, accesses: 40 },
+    { fault: "let-go", guest },
+    { fault: "lose-kick", guest },
+    { fault: "lose-call", guest },
+    { fault: "skip-recheck", skip: guest === 0 },
+  ];
+}
+
 function randomMove(machine: Machine, random: Random): void {
   const guest = random.integer(0, 2);
   const kind = random.integer(0, 9);
-  if (kind === 0) {
+  if (random.chance(0.05)) machine.fault(random.pick(faultsOf(guest)));
+  else if (random.chance(0.02)) machine.passTime(200);
+  else if (kind === 0) {
     const operation = random.pick(OPERATIONS);
     const indirect = operation.do === "send" && machine.setup.guests[guest]!.indirect && operation.indirect;
     machine.operate(guest, operation.do === "send" ? { ...operation, indirect } : operation);

@@ -33,25 +33,3 @@ function changes({ address, before, after }: Event, place: Place): boolean {
   for (let at = start; at < end; at++) if (before[at - address] !== after[at - address]) return true;
   return false;
 }
-
-/** A breakpoint in words. */
-export function breakpointText(breakpoint: Breakpoint): string {
-  if (breakpoint.on === "change") return `${breakpoint.place} changes`;
-  if (breakpoint.on === "line") return `${breakpoint.file}:${breakpoint.line}`;
-  return TEXTS[breakpoint.on];
-}
-
-const TEXTS: Record<Exclude<Note["note"], "returned">, string> = {
-  kick: "a kick",
-  call: "a call",
-  "call-wanted": "the switch decides to call",
-  drop: "a drop",
-  stopped: "a ring is stopped",
-  learned: "an address is learned",
-  moved: "an address moves",
-  forgotten: "an address is forgotten",
-  asleep: "the switch falls asleep",
-  awake: "the switch wakes",
-  visible: "a held store becomes visible",
-  operation: "a driver is done",
-};

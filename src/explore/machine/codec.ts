@@ -2,17 +2,21 @@
 // string is the same moment on every engine.
 
 import type { Operation } from "./driver/net.js";
+import { hex } from "../../testing/bytes.js";
 import { BAD_CHAINS } from "./driver/hostile.js";
 import type { Fault } from "./log.js";
 import { checkSetup, type GuestSetup, type Setup } from "./setup.js";
 import type { Move, State } from "./state.js";
 
 const VERSION = 1;
+const NO_CORE = "00000000";
 const MOVES_MOST = 100_000;
+/** What a clock of 32 bits may pass in one move. */
+const SECONDS_MOST = 1_000_000;
 /** More than any machine makes between two looks at a clock. */
 const STEPS_MOST = 10_000_000;
 
-const MOVES = ["device", "driver", "operation", "fault"] as const;
+const MOVES = ["device", "driver", "operation", "fault", "time"] as const;
 const OPERATIONS = ["send", "post", "receive", "reclaim", "calls", "send-bad"] as const;
 const FAULTS = ["hold-store", "let-go", "lose-kick", "lose-call", "skip-recheck"] as const;
 const QUEUES = ["receiveq", "transmitq"] as const;
@@ -23,7 +27,7 @@ const ELSEWHERE = ["broadcast", "unknown"] as const;
 const GUESTS = 3;
 
 /** The state as characters that a URL's fragment takes as they are. */
-export function encodeState({ setup, moves }: State): string {
+export function encodeState({ setup, moves, core = NO_CORE }: State): string {
   const out: number[] = [];
   const put = (value: number) => {
     for (let left = value; ; left = Math.floor(left / 128)) {
@@ -35,12 +39,17 @@ export function encodeState({ setup, moves }: State): string {
     }
   };
   const putWord = <T>(words: readonly T[], word: T) => put(words.indexOf(word));
+  for (let i = 0; i < NO_CORE.length; i += 2) out.push(Number.parseInt(core.slice(i, i + 2), 16));
   putSetup(setup, put);
   put(moves.length);
   for (const move of moves) {
     putWord(MOVES, move.do);
     if (move.do === "fault") {
       putFault(move.fault, put);
+      continue;
+    }
+    if (move.do === "time") {
+      put(move.seconds);
       continue;
     }
     if (move.do !== "device") put(move.guest);
@@ -100,13 +109,15 @@ export function decodeState(text: string): State {
     throw new Error(`this link is of version ${version} of the explorer, this page reads ${VERSION}`);
   const bytes = fromBase64(body!);
   const reader = new Reader(bytes.subarray(0, -2));
-  if (bytes.length < 2 || checkOf(reader.bytes) !== (bytes.at(-2)! << 8) + bytes.at(-1)!) {
+  const whole = bytes.length >= 2 && toBase64([...bytes]) === body;
+  if (!whole || checkOf(reader.bytes) !== (bytes.at(-2)! << 8) + bytes.at(-1)!) {
     throw new Error("this link is damaged: some of its characters are missing or others");
   }
+  const core = reader.hex(NO_CORE.length / 2);
   const setup = checkSetup(readSetup(reader));
   const moves = Array.from({ length: reader.number("moves", MOVES_MOST) }, () => readMove(reader, setup.guests.length));
   reader.end();
-  return { setup, moves };
+  return core === NO_CORE ? { setup, moves } : { setup, moves, core };
 }
 
 function readSetup(reader: Reader): Setup {
@@ -136,6 +147,7 @@ function readSetup(reader: Reader): Setup {
 function readMove(reader: Reader, guests: number): Move {
   const kind = reader.word("move", MOVES);
   if (kind === "fault") return { do: kind, fault: readFault(reader, guests) };
+  if (kind === "time") return { do: kind, seconds: reader.number("seconds", SECONDS_MOST) };
   if (kind === "device") return { do: kind, steps: reader.number("steps", STEPS_MOST) };
   const guest = reader.number("guest", guests - 1);
   if (kind === "driver") return { do: kind, guest, steps: reader.number("steps", STEPS_MOST) };
@@ -194,6 +206,12 @@ class Reader {
     return value;
   }
 
+  hex(bytes: number): string {
+    if (this.at + bytes > this.bytes.length) throw new Error("this link ends in the middle: no build");
+    this.at += bytes;
+    return hex(this.bytes.subarray(this.at - bytes, this.at));
+  }
+
   word<T>(what: string, words: readonly T[]): T {
     return words[this.number(what, words.length - 1)]!;
   }
@@ -203,14 +221,14 @@ class Reader {
   }
 }
 
-/** Fletcher's sum: tells cut or mistyped links from whole ones. */
+/** CRC-16/CCITT: tells cut or mistyped links from whole ones. */
 function checkOf(bytes: ArrayLike<number>): number {
-  let [low, high] = [1, 1];
+  let sum = 0xffff;
   for (let i = 0; i < bytes.length; i++) {
-    low = (low + bytes[i]!) % 255;
-    high = (high + low) % 255;
+    sum ^= bytes[i]! << 8;
+    for (let bit = 0; bit < 8; bit++) sum = ((sum << 1) ^ (sum & 0x8000 ? 0x1021 : 0)) & 0xffff;
   }
-  return (high << 8) | low;
+  return sum;
 }
 
 const DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";

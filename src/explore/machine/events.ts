@@ -120,7 +120,9 @@ function textOf(event: Event, step: Step): string {
   if (what === "operation") return `${who} is to ${operationText(step)}`;
   if (what === "nothing") return `${who} ${step.result}`;
   if (what === "fault") return faultText((step.unit as { fault: Fault }).fault);
+  if (what === "time") return `${(step.unit as { seconds: number }).seconds} seconds pass`;
   const names = joined(places);
+  if (what === "aged") return `the switch's main thread writes ${names} = ${valuesOf(event, places)}`;
   if (what === "visible") return `what ${who} stored in ${names} becomes visible`;
   if (event.kind === "copy") return `${who} copies ${length} bytes from ${joined(from)} to ${names}`;
   if (event.kind === "fill") return `${who} fills ${length} bytes of ${names}`;
@@ -193,7 +195,8 @@ function notesOf(step: Step, places: readonly Place[]): Note[] {
   if (what === "call") notes.push({ note: "call", guest: places[0]!.guest!, queue: queue!, lost: step.lost ?? false });
   if (what === "wake") notes.push({ note: "awake" });
   if (what === "visible") notes.push({ note: "visible" });
-  if (what === "access" && step.change && actor === "device") notes.push(...notesOfChange(step, places));
+  if ((what === "access" || what === "aged") && step.change && actor === "device")
+    notes.push(...notesOfChange(step, places));
   if (returned !== undefined) {
     notes.push({ note: "returned", call: call!.kind, value: returned });
     if (logic.device.phase === "asleep") notes.push({ note: "asleep" });

@@ -14,7 +14,7 @@
 //   location.hash = encodeState(machine.state);
 //   await Machine.open(decodeState(location.hash.slice(1)), build);
 
-export { type Breakpoint, breakpointText } from "./breakpoints.js";
+export type { Breakpoint } from "./breakpoints.js";
 export { CACHE_LINE, type CacheLines, type LineCount } from "./cache-lines.js";
 export { decodeState, encodeState } from "./codec.js";
 export { BAD_CHAINS, type BadChain } from "./driver/hostile.js";
@@ -22,7 +22,6 @@ export type { QueueKey } from "./driver/access.js";
 export type { Operation, ReceivedFrame, SendOperation } from "./driver/net.js";
 export type { Event, Note } from "./events.js";
 export { bytesText, descriptorFlags, eventFlags, type FieldView, fieldText } from "./field-text.js";
-export { type Goal, judge, judgeAll, type Verdict } from "./judge.js";
 export type { Actor, CoreCall, Fault, FaultLogic, HeldStore } from "./log.js";
 export {
   type DeviceGrain,
@@ -34,6 +33,7 @@ export {
 } from "./machine.js";
 export type { Place } from "./places.js";
 export type { DescriptorRow, DescriptorState, PackedView, SplitView } from "./ring-view.js";
+export type { SeenFrame } from "./seen-frames.js";
 export {
   checkSetup,
   GUEST_NAMES,

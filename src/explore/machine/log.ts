@@ -13,10 +13,11 @@ export type Actor = "device" | number;
 /** What the worker calls in the core, and what it does between: it writes call eventfds, it sleeps. */
 export type CoreCall = "poll" | "arm" | "disarm";
 
-/** A call that has begun: number of the step that was its first. */
+/** A call that has begun: number of the step that was its first, and the second in which it began. */
 export interface CallRecord {
   kind: CoreCall;
   first: number;
+  now: number;
 }
 
 export interface DeviceLogic {
@@ -80,6 +81,8 @@ export interface Logic {
   calls: readonly Readonly<Record<QueueKey, boolean>>[];
   held: readonly HeldStore[];
   faults: FaultLogic;
+  /** The clock of `poll`, in seconds. It stands still but for `passTime`. */
+  now: number;
 }
 
 /** Bytes of memory that a step has changed. */
@@ -94,11 +97,12 @@ export type Unit =
   | { do: "device" }
   | { do: "driver"; guest: number }
   | { do: "operation"; guest: number; operation: Operation }
-  | { do: "fault"; fault: Fault };
+  | { do: "fault"; fault: Fault }
+  | { do: "time"; seconds: number };
 
 export interface Step {
   actor: Actor;
-  what: "access" | "kick" | "call" | "wake" | "visible" | "operation" | "nothing" | "fault";
+  what: "access" | "kick" | "call" | "wake" | "visible" | "operation" | "nothing" | "fault" | "time" | "aged";
   unit?: Unit;
   /** An access: of which kind, where, how many bytes; a copy also from where. */
   kind?: AccessKind;

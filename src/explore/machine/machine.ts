@@ -10,6 +10,7 @@ import { Engine } from "./engine.js";
 import { actorName, type Event, eventOf } from "./events.js";
 import { type FieldView, fieldAt } from "./field-text.js";
 import type { Actor, Fault, Step, Unit } from "./log.js";
+import { checkFault, checkOperation } from "./move-check.js";
 import { type Place, Places } from "./places.js";
 import { framesSeen, type SeenFrame } from "./seen-frames.js";
 import { checkSetup, GUEST_NAMES, type Setup } from "./setup.js";
@@ -22,6 +23,9 @@ export interface MachineBuild extends CoreBuild {
   /** Texts of src/explore/machine/driver/*.ts by their paths, for the source lines of drivers; without them they have none. */
   driverSource?: DriverSource;
 }
+
+/** Steps that a link may have: each takes memory, and a page must open it while somebody waits. */
+const STEPS_MOST = 200_000;
 
 /** How far a step goes. `shared`: to the next access of memory that a guest can see. */
 export type DeviceGrain = "access" | "shared" | "descriptor" | "frame" | "burst";
@@ -67,10 +71,13 @@ export class Machine {
     return new Machine(checked, build, await makeWorld(checked, build));
   }
 
-  /** A machine at the moment that a state tells of. Throws when a move cannot be made. */
+  /** A machine at the moment that a state tells of. Throws when a move cannot be made, or when there are too many. */
   static async open(state: State, build: MachineBuild): Promise<Machine> {
     const machine = await Machine.create(state.setup, build);
-    for (const [i, move] of state.moves.entries()) machine.replay(move, i);
+    for (const [i, move] of state.moves.entries()) {
+      machine.replay(move, i);
+      if (machine.position > STEPS_MOST) throw new Error(`move ${i + 1} goes beyond ${STEPS_MOST} steps`);
+    }
     return machine;
   }
 
@@ -78,7 +85,12 @@ export class Machine {
   get state(): State {
     const moves: Move[] = [];
     for (const { unit } of this.engine.steps) if (unit) addUnit(moves, unit);
-    return { setup: this.setup, moves };
+    return { setup: this.setup, moves, core: this.core };
+  }
+
+  /** Which build of the core it is, as `State.core` has it: a page says so when a link is of another. */
+  get core(): string {
+    return this.build.sites.table.release.slice(0, 8);
   }
 
   /** Linear memory, live. To be read only. */
@@ -101,14 +113,27 @@ export class Machine {
     return actor === "device" ? this.engine.deviceCanMove : this.engine.driverCanMove(actor);
   }
 
-  /** Gives a guest's driver something to do; it begins when it is stepped. Returns what came of it as an event. */
+  /**
+   * Gives a guest's driver something to do; it begins when it is stepped. Returns what came of it as an event. Throws when it makes
+   * no sense (a guest that there is not, a payload above 4096 bytes).
+   */
   operate(guest: number, operation: Operation): Event[] {
+    checkOperation(guest, operation, this.setup.guests.length);
     return this.moved(() => this.engine.give(guest, operation));
   }
 
   /** Puts something wrong. */
   fault(fault: Fault): Event[] {
+    checkFault(fault, this.setup.guests.length);
     return this.moved(() => this.engine.fault(fault));
+  }
+
+  /**
+   * Lets seconds pass: addresses that were not seen for 300 are forgotten. No events: the worker is in the middle of a call, step it
+   * to its end before.
+   */
+  passTime(seconds: number): Event[] {
+    return this.moved(() => this.engine.passTime(seconds));
   }
 
   /** Lets the switch's worker go on. No events: it sleeps. */
@@ -207,12 +232,6 @@ export class Machine {
     return { ...(hit ? { hit } : {}), first, last: this.position };
   }
 
-  /** How often something has happened, from step `since` on. */
-  occurrences(breakpoint: Breakpoint, since = 1): number {
-    return this.events(since).filter((event) => hits(breakpoint, event, (name) => this.placesOfWorld.named(name)))
-      .length;
-  }
-
   /** Frames that have passed the switch's ports so far, with the steps that show them. */
   get frames(): (SeenFrame & { step: number; text: string })[] {
     return this.engine.steps.flatMap(({ frames = [] }, i) =>
@@ -287,17 +306,24 @@ export class Machine {
     if (unit.do === "device") this.engine.device(1);
     else if (unit.do === "driver") this.engine.driver(unit.guest);
     else if (unit.do === "operation") this.engine.give(unit.guest, unit.operation);
+    else if (unit.do === "time") this.engine.passTime(unit.seconds);
     else this.engine.fault(unit.fault);
   }
 
   private replay(move: Move, number: number): void {
     const cannot = (who: string, made: number) =>
       new Error(`move ${number + 1} cannot be made: ${who} has nothing to do after ${made} steps`);
+    const guests = this.setup.guests.length;
+    if (move.do === "operation") checkOperation(move.guest, move.operation, guests);
+    if (move.do === "fault") checkFault(move.fault, guests);
     if (move.do === "device") {
-      const made = this.engine.device(move.steps);
+      const made = this.engine.device(Math.min(move.steps, STEPS_MOST));
       if (made < move.steps) throw cannot("the switch", made);
     } else if (move.do === "driver") {
       for (let i = 0; i < move.steps; i++) if (!this.engine.driver(move.guest)) throw cannot(`guest ${move.guest}`, i);
+    } else if (move.do === "time") {
+      if (!this.engine.passTime(move.seconds))
+        throw new Error(`move ${number + 1} cannot be made: a call is under way`);
     } else {
       this.apply(move);
     }
@@ -306,10 +332,11 @@ export class Machine {
   /** Tells whether a step of the worker was the last of its grain. */
   private endOf(grain: DeviceGrain): (step: Step) => boolean {
     const shared = (step: Step) => step.what !== "access" || this.isShared(step);
+    const isNewDescriptor = this.newDescriptor();
     const ends = (step: Step): boolean => {
       if (grain === "access") return true;
       if (grain === "shared") return shared(step) || sleeps(step);
-      if (grain === "descriptor") return step.what !== "access" || this.isDescriptor(step) || sleeps(step);
+      if (grain === "descriptor") return step.what !== "access" || isNewDescriptor(step) || sleeps(step);
       if (grain === "frame") return this.isFrame(step) || sleeps(step);
       return isEndOfBurst(step) || sleeps(step);
     };
@@ -320,9 +347,26 @@ export class Machine {
     return this.world.guests.some(({ window, layout }) => address + length > window && address < window + layout.bytes);
   }
 
-  private isDescriptor({ address }: Step): boolean {
-    const { kind, part } = this.placesOfWorld.at(address);
-    return kind === "table" || (kind === "ring" && part === "desc");
+  /** Tells of a step whether it is the first of the call, or since another descriptor, that touches this one. */
+  private newDescriptor(): (step: Step) => boolean {
+    const entryOf = ({ what, address }: Step): string | undefined => {
+      const { kind, part, name, field = "" } = this.placesOfWorld.at(address);
+      const is = what === "access" && (kind === "table" || (kind === "ring" && part === "desc"));
+      return is ? name.slice(0, -field.length - 1) : undefined;
+    };
+    const { call } = this.engine.logic.device;
+    let last = this.engine.steps
+      .slice(call?.first ?? this.position)
+      .filter(({ actor }) => actor === "device")
+      .map(entryOf)
+      .filter((entry) => entry !== undefined)
+      .at(-1);
+    return (step) => {
+      const entry = entryOf(step);
+      const isNew = entry !== undefined && entry !== last;
+      last = entry ?? last;
+      return isNew;
+    };
   }
 
   /** A frame is through when used elements or a drop tell of it. */

@@ -9,9 +9,15 @@ export type Move =
   | { do: "device"; steps: number }
   | { do: "driver"; guest: number; steps: number }
   | { do: "operation"; guest: number; operation: Operation }
-  | { do: "fault"; fault: Fault };
+  | { do: "fault"; fault: Fault }
+  | { do: "time"; seconds: number };
 
 export interface State {
   setup: Setup;
   moves: Move[];
+  /**
+   * First eight digits of the hash of the release build whose traced build made these moves. Moves count accesses: with another
+   * build they may lead to another moment, or not be possible.
+   */
+  core?: string;
 }

@@ -85,6 +85,8 @@ export interface View {
   fdb: { mac: string; guest: number; seen: number; place: Place }[];
   held: readonly HeldStore[];
   faults: FaultLogic;
+  /** The clock of the forwarding database, in seconds. */
+  now: number;
 }
 
 export function viewOf(world: World, engine: Engine, places: Places): View {
@@ -95,6 +97,7 @@ export function viewOf(world: World, engine: Engine, places: Places): View {
     fdb: fdbView(world, places),
     held: logic.held,
     faults: logic.faults,
+    now: logic.now,
   };
 }
 
