@@ -47,9 +47,14 @@ test.each(RINGS)("a frame goes through a switch of %s rings, one access at a tim
     "call",
     "asleep",
   ]);
+  expect(machine.view().guests.map(({ called }) => called)).toEqual([
+    { receiveq: false, transmitq: true },
+    { receiveq: true, transmitq: false },
+  ]);
   machine.operate(1, { do: "receive", again: true });
   machine.operate(0, { do: "reclaim" });
   settle(machine);
+  expect(machine.view().guests.flatMap(({ called }) => Object.values(called))).not.toContain(true);
   const [a, b] = machine.view().guests;
   expect(b!.received).toMatchObject([{ text: expect.stringContaining("UDP over IPv4"), bytes: 68 }]);
   expect(a!.transmitq.counters.frames).toBe(1);

@@ -101,8 +101,9 @@ export class CoreRun {
   private begin(site: number, address: number, length: number, from: number | undefined): Step {
     const { bytes } = this.world;
     const { kind } = this.sites.get(site);
-    const last = this.steps.at(-1);
-    const step: Step = { ...deviceStep("access", last?.logic as Logic), kind, site, address, length, call: this.call };
+    // Whoever puts it into the log says how things stand then.
+    const { logic } = this.steps.at(-1) ?? {};
+    const step: Step = { ...deviceStep("access", logic as Logic), kind, site, address, length, call: this.call };
     if (from !== undefined) step.from = from;
     if (kind === "read" || kind === "update") step.read = bytes.slice(address, address + Math.min(length, READ_KEPT));
     if (kind !== "read") step.change = { at: address, before: bytes.slice(address, address + length), after: NOTHING };

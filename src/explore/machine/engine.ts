@@ -7,7 +7,7 @@ import type { Access } from "./driver/access.js";
 import type { DriverState, Operation } from "./driver/net.js";
 import { driverAccess, type LiveOperation, LiveOperations, storeIn } from "./driver-steps.js";
 import { faultsAfter, replaced } from "./faults.js";
-import type { CallRecord, CoreCall, DeviceLogic, DriverLogic, Fault, Logic, Step, Unit } from "./log.js";
+import type { CallRecord, CoreCall, DeviceLogic, DriverLogic, Fault, Logic, Running, Step, Unit } from "./log.js";
 import type { Sites } from "./sites.js";
 import type { World } from "./world.js";
 
@@ -88,7 +88,12 @@ export class Engine {
       length: 0,
     };
     if (live.next.done)
-      return this.push({ ...base, what: "nothing", logic: this.afterOperation(guest, live), ...resultOf(live) });
+      return this.push({
+        ...base,
+        what: "nothing",
+        logic: { ...this.afterOperation(guest, live), calls: this.heeded(guest, running) },
+        ...resultOf(live),
+      });
     const access = live.next.value;
     const before = this.logic;
     running.inputs.length = live.accesses;
@@ -99,7 +104,13 @@ export class Engine {
     const drivers = live.next.done
       ? this.afterOperation(guest, live).drivers
       : replaced(before.drivers, guest, { ...this.begun(guest), running, accesses: live.accesses });
-    return this.push({ ...base, ...step, logic: { ...before, drivers, faults, held, kicks }, ...resultOf(live) });
+    const calls = live.accesses === 1 ? this.heeded(guest, running) : before.calls;
+    return this.push({
+      ...base,
+      ...step,
+      logic: { ...before, drivers, faults, held, kicks, calls },
+      ...resultOf(live),
+    });
   }
 
   /** Gives a driver an operation, to be begun when those before it are done. */
@@ -238,6 +249,14 @@ export class Engine {
   }
 
   // --- drivers and their held stores
+
+  /** A driver that looks at a queue has heard its call. */
+  private heeded(guest: number, { operation }: Running): Logic["calls"] {
+    const { calls } = this.logic;
+    if (operation.do === "receive") return replaced(calls, guest, { ...calls[guest]!, receiveq: false });
+    if (operation.do === "reclaim") return replaced(calls, guest, { ...calls[guest]!, transmitq: false });
+    return calls;
+  }
 
   private begun(guest: number): DriverLogic {
     const driver = this.logic.drivers[guest]!;
