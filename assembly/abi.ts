@@ -8,7 +8,7 @@
 // - "worker" fields belong to the worker that polls the queue, or that holds the receiveq.
 // A list {count, items…} is never changed in place: a new one is published and the old one freed after the grace period.
 
-export const ABI_VERSION: u32 = 11;
+export const ABI_VERSION: u32 = 12;
 
 /** Longest burst that is taken from a transmitq at once. */
 export const BURST: u32 = 64;
@@ -28,6 +28,8 @@ export const HOLD_UNSEEN: u32 = 0xffffffff;
 export const PORTS_MAX: u32 = 1024;
 /** Translations that a queue asks for at once. */
 export const MISSES: u32 = 64;
+/** A frame that waits for a receiver's translations (Backlog) does so for this many seconds of `poll`'s clock at most. */
+export const BACKLOG_SECONDS: u32 = 2;
 /** Bytes of a chunk: what is mapped at once of a region that is not mapped whole; also the width of a pool's windows. */
 export const CHUNK_BYTES: u32 = 2097152;
 export const CHUNK_SHIFT: u32 = 21;
@@ -288,8 +290,53 @@ export class Queue {
   segmented: u64 = 0;
   segments: u64 = 0;
   checksums: u64 = 0;
+  // Between them, for their cache line is at hand anyway.
+  /** host: receiveq behind an IOMMU: -> Backlog, else 0. */
+  backlog: u32 = 0;
+  /** host: 1: it is not known where the ring lies, so frames go to the backlog. Published. */
+  waiting: u32 = 0;
+  /** worker: receiveq behind an IOMMU: how many buffers ahead of the next one it asks for translations. */
+  ahead: u32 = 0;
+  /** worker: where it stood when it last asked. */
+  askedFrom: u32 = 0;
   /** u64[DROP_CAUSES] starts here: the host allots that much behind the struct. */
   drops: u64 = 0;
+}
+
+/**
+ * Frames for a receiveq that could not be put there yet, for want of translations: HeldFrames side by side, behind the
+ * struct. Whoever holds the receiveq writes it.
+ */
+@unmanaged
+export class Backlog {
+  /** host: bytes of the room behind the struct. */
+  size: u32 = 0;
+  /** How many wait, and where they are: the oldest at `head`, room for the next at `tail`. */
+  frames: u32 = 0;
+  head: u32 = 0;
+  tail: u32 = 0;
+  /** When it was last emptied by one, a second of `poll`'s clock. */
+  since: u32 = 0;
+  /** The region list with which there was no place for the oldest; 0: it has to be looked at. */
+  generation: u32 = 0;
+  pad0: u64 = 0;
+  pad1: u64 = 0;
+  pad2: u64 = 0;
+  pad3: u64 = 0;
+  pad4: u64 = 0;
+}
+
+/** A frame in a Backlog; its bytes are behind the struct. */
+@unmanaged
+export class HeldFrame {
+  /** From here to the next one; a multiple of 8. */
+  bytes: u32 = 0;
+  /** Bytes of the frame. */
+  length: u32 = 0;
+  /** As in its Offload. */
+  fields: u64 = 0;
+  checksumOffset: u32 = 0;
+  needs: u32 = 0;
 }
 
 /** One worker thread: what it polls and its scratch space. */
@@ -309,7 +356,9 @@ export class Worker {
   windowPool: u32 = 0;
   windowCount: u32 = 0;
   windowTable: u32 = 0;
-  pad3: u64 = 0;
+  /** -> list {count, Queue pointer…} of all receiveqs that have a Backlog, 0 while there is none. Published. */
+  backlogs: u32 = 0;
+  pad3: u32 = 0;
   pad4: u64 = 0;
   pad5: u64 = 0;
   pad6: u64 = 0;
@@ -335,7 +384,8 @@ export class Worker {
   rxCursor: u32 = 0;
   /** -> the Placement behind that of that frame. */
   rxPlaced: u32 = 0;
-  pad13: u32 = 0;
+  /** 1: the frame in hand comes from a Backlog; if there is still no place for it `stuck` says so. */
+  draining: u32 = 0;
   /** Second results of `locate`: the piece of guest memory around the address, and its offset in linear memory. */
   spanWindow: u32 = 0;
   /** OFFLOAD_* that some frame of the burst in hand needs, see offloadTable. */
@@ -368,7 +418,9 @@ export class Worker {
   missed: u32 = 0;
   /** 1: it was to be read, 2: to be written to; 0: there is none, or it has been noted. */
   missAccess: u32 = 0;
-  padA: u64 = 0;
+  stuck: u32 = 0;
+  /** The clock given to `poll`. */
+  now: u32 = 0;
   /** Chains of packed rings that are noted to be given back: of the transmitq in hand, of the receiveq in hand. */
   txNotes: u32 = 0;
   rxNotes: u32 = 0;

@@ -9,6 +9,7 @@ import { serve } from "./bridge/bridge";
 import { isGroup } from "./net/ethernet";
 import { awaitsTranslation } from "./memory/iotlb";
 import { QUEUE_OK } from "./spec/status";
+import { drainBacklogs, mayDrain } from "./virtq/drain";
 import { armKick, disarmKick, forgetCalls } from "./virtq/notify";
 
 export const ABI_VERSION: u32 = abi.ABI_VERSION;
@@ -27,6 +28,9 @@ export function poll(corePointer: usize, workerPointer: usize, now: u32): u32 {
   atomic.store<u32>(workerPointer, worker.epoch + 1, offsetof<abi.Worker>("epoch"));
   worker.callCount = 0;
   worker.polls += 1;
+  worker.now = now;
+  const backlogs: usize = atomic.load<u32>(workerPointer, offsetof<abi.Worker>("backlogs"));
+  if (backlogs) drainBacklogs(worker, backlogs);
   const list: usize = atomic.load<u32>(workerPointer, offsetof<abi.Worker>("transmitqs"));
   const end = list + 4 + (load<u32>(list) << 2);
   for (let round: u32 = 0; round < IDLE_ROUNDS; ++round) {
@@ -42,7 +46,7 @@ export function poll(corePointer: usize, workerPointer: usize, now: u32): u32 {
   return 0;
 }
 
-/** Before a worker sleeps: asks every transmitq's driver for a kick. Returns 1 when one of them has frames already. */
+/** Before a worker sleeps: asks every transmitq's driver for a kick. Returns 1 when there is something to do already. */
 export function arm(workerPointer: usize): u32 {
   const worker = changetype<abi.Worker>(workerPointer);
   const list: usize = atomic.load<u32>(workerPointer, offsetof<abi.Worker>("transmitqs"));
@@ -55,6 +59,8 @@ export function arm(workerPointer: usize): u32 {
     const regions: usize = atomic.load<u32>(queue.port, offsetof<abi.Port>("regions"));
     if (more && !(queue.enabled && awaitsTranslation(queue, regions))) busy = 1;
   }
+  const backlogs: usize = atomic.load<u32>(workerPointer, offsetof<abi.Worker>("backlogs"));
+  if (backlogs && mayDrain(backlogs)) busy = 1;
   return busy;
 }
 

@@ -2,7 +2,7 @@
 // and an address that is not among them is no fault, but has to be asked for.
 //
 // A transmitq stands still before the chain that has such an address until the list is another; a frame for a receive
-// buffer is dropped, for nobody can wait with it. Either way the worker leaves the pages in Queue.misses, and those of
+// buffer waits in the receiveq's backlog (virtq/backlog.ts). Either way the worker leaves the pages in Queue.misses, and those of
 // the buffers behind too, so that a queue does not pay one round trip for each. The host asks the front-end.
 
 import { FRAME_MAX, MISSES, Port, Queue, Worker } from "../abi";
@@ -43,25 +43,25 @@ export function noteMiss(worker: Worker, address: u64, writable: bool): void {
 
 /** A transmitq cannot go on at `cursor`: see `awaitsTranslation`. */
 export function awaitTranslation(worker: Worker, queue: Queue, regions: usize, cursor: u32, end: u32): void {
-  queue.missGeneration = generationOf(regions);
-  askAhead(worker, queue, cursor, end);
+  // What could not be asked for is missed again at once.
+  if (askAhead(worker, queue, cursor, end, MISSES)) queue.missGeneration = generationOf(regions);
 }
 
 /**
- * Asks for what the last walk missed, and for what the buffers from `cursor` on will need; `end` is behind the last of
- * them, a packed ring says of each whether it is there. A receiveq asks so whenever it was served.
+ * Asks for what the last walk missed, and for what `most` buffers from `cursor` on will need; `end` is behind the last of
+ * them, a packed ring says of each whether it is there. A receiveq asks so whenever it was served. False: the host has
+ * not taken the last questions yet, so these were not asked.
  */
-export function askAhead(worker: Worker, queue: Queue, cursor: u32, end: u32): void {
+export function askAhead(worker: Worker, queue: Queue, cursor: u32, end: u32, most: u32): bool {
   const access = worker.missAccess;
   worker.missAccess = 0;
-  // The host has not taken the last ones yet: they come first.
-  if (atomic.load<u32>(changetype<usize>(queue), offsetof<Queue>("missCount")) != 0) return;
+  if (atomic.load<u32>(changetype<usize>(queue), offsetof<Queue>("missCount")) != 0) return false;
   let count: u32 = access == 0 ? 0 : post(queue, 0, worker.missAddress, access);
   const readable: usize = atomic.load<u32>(queue.port, offsetof<Port>("regions"));
   const writable: usize = atomic.load<u32>(queue.port, offsetof<Port>("writable"));
   const size = queue.size;
   const packed = queue.packed != 0;
-  for (let left: u32 = min(MISSES, size); left > 0 && count < MISSES; --left) {
+  for (let left: u32 = min(most, size); left > 0 && count < MISSES; --left) {
     let entry: usize = queue.desc;
     if (packed) {
       entry += (cursor & POSITION) << 4;
@@ -81,9 +81,10 @@ export function askAhead(worker: Worker, queue: Queue, cursor: u32, end: u32): v
     const list = write ? writable : readable;
     count = noteMissing(worker, queue, list, address, <u32>rest, write ? WRITE : READ, count);
   }
-  if (count == 0) return;
+  if (count == 0) return true;
   atomic.store<u32>(changetype<usize>(queue), count, offsetof<Queue>("missCount"));
   worker.missed = 1;
+  return true;
 }
 
 /** Notes the pages of one buffer that have no translation. */

@@ -5,19 +5,20 @@
 // and counted; what was reserved for a dropped frame stays with the ring. A frame that the receiver's driver cannot take
 // whole becomes several (virtq/cut.ts), or has its checksum finished behind the copy (virtq/place.ts).
 
-import { CHAIN_SEGMENTS, Frame, Placement, Port, Queue, SEGMENTS, Worker } from "../abi";
+import { CHAIN_SEGMENTS, Frame, MISSES, Placement, Port, Queue, SEGMENTS, Worker } from "../abi";
 import { countDrop } from "../bridge/stats";
 import { askAhead, isTranslated } from "../memory/iotlb";
 import { generationOf, keepSpan } from "../memory/regions";
 import { holdForDelivery } from "../memory/windows";
 import { exceedsMtu } from "../net/mtu";
 import { OFFLOAD_GSO } from "../spec/offload";
-import { DROP_MTU, DROP_PORT_DOWN, DROP_RX_CHAIN_BAD, DROP_WINDOW, QUEUE_OK } from "../spec/status";
+import { DROP_MTU, DROP_PORT_DOWN, DROP_RX_CHAIN_BAD, DROP_TRANSLATION, DROP_WINDOW, QUEUE_OK } from "../spec/status";
 import { VIRTQ_DESC_F_INDIRECT, VIRTQ_DESC_F_NEXT, VIRTQ_DESC_F_WRITE } from "../spec/virtio";
 import { trace, TRACE_ENQUEUE } from "../trace";
 import { deliverCut } from "./cut";
+import { backlogOf, hold, holdAll, mustWait } from "./backlog";
 import { requestCall } from "./notify";
-import { descriptorAt, isAvailable, slotAt } from "./packed";
+import { descriptorAt, isAvailable, POSITION, slotAt } from "./packed";
 import { copyPlaced, offloadOf } from "./place";
 import { reserve } from "./reserve";
 import { cursorAfter, flagsOf, leadOf, mayNote, publish, writeUsed } from "./ring";
@@ -58,6 +59,17 @@ function deliverWithin(worker: Worker, source: Queue, queue: Queue, first: u32, 
 }
 
 function deliverRun(worker: Worker, source: Queue, queue: Queue, first: u32, count: u32): void {
+  if (queue.backlog && mustWait(queue)) holdAll(worker, queue, first, count);
+  else deliverNow(worker, source, queue, first, count);
+}
+
+/** Delivers the only frame of the burst, which comes from the receiveq's backlog; worker.stuck: not yet. */
+export function deliverHeld(worker: Worker, queue: Queue): void {
+  deliverNow(worker, queue, queue, 0, 1);
+}
+
+/** @inline */
+function deliverNow(worker: Worker, source: Queue, queue: Queue, first: u32, count: u32): void {
   if (queue.packed) deliverPacked(worker, source, queue, first, count);
   else deliverSplit(worker, source, queue, first, count);
 }
@@ -152,7 +164,7 @@ function deliver(worker: Worker, source: Queue, queue: Queue, first: u32, count:
   copyPlaced(worker, queue, next);
   if (cursor != queue.nextAvail) publish(worker, queue, cursor, true, packed);
   if (cursor != begin) requestCall(worker, queue);
-  if (isTranslated(queue)) askAhead(worker, queue, cursor, end);
+  if (isTranslated(queue)) askForBuffers(worker, queue, regions, cursor, end);
   queue.frames += delivered;
   queue.bytes += bytes;
 }
@@ -172,9 +184,14 @@ function placeAnyShape(
 ): bool {
   const frame = changetype<Frame>(worker.frameTable + number * offsetof<Frame>());
   const packed = queue.packed != 0;
+  // Behind what waits already, however well it would fit.
+  if (queue.backlog && !worker.draining && backlogOf(queue).frames > 0) {
+    holdAt(worker, queue, regions, number);
+    return true;
+  }
   if (uncut && offloadOf(worker, number).needs & uncut) {
     copyAllPlaced(worker, queue);
-    deliverCut(worker, source, queue, regions, number, end);
+    if (!deliverCut(worker, source, queue, regions, number, end)) holdAt(worker, queue, regions, number);
     worker.spanLength = 0; // its window may have gone to another chunk
     return queue.status == QUEUE_OK;
   }
@@ -193,7 +210,8 @@ function placeAnyShape(
   }
   if (cause >= 0) {
     // Bad chains have been given back with nothing in them; buffers that were only too few stay with the ring.
-    countDrop(queue, cause, 1);
+    if (cause == DROP_TRANSLATION && queue.backlog) holdAt(worker, queue, regions, number);
+    else countDrop(queue, cause, 1);
     worker.spanLength = 0;
     return queue.status == QUEUE_OK;
   }
@@ -207,6 +225,25 @@ function placeAnyShape(
   return true;
 }
 
+/** Nobody has said yet where the buffers lie that frame `number` needs: it waits, or goes on waiting. */
+function holdAt(worker: Worker, queue: Queue, regions: usize, number: u32): void {
+  worker.spanLength = 0;
+  if (worker.draining || backlogOf(queue).frames == 0) worker.stuck = 1;
+  if (!worker.draining) hold(worker, queue, number, generationOf(regions));
+}
+
+/** A receiveq behind an IOMMU asks for its next buffers; for the more of them, the faster it uses them up. */
+function askForBuffers(worker: Worker, queue: Queue, regions: usize, cursor: u32, end: u32): void {
+  const used = (cursor - queue.askedFrom) & POSITION;
+  queue.askedFrom = cursor;
+  queue.ahead = min(MISSES, queue.ahead + 2 * used);
+  const posted = askAhead(worker, queue, cursor, end, queue.ahead);
+  if (!worker.stuck) return;
+  // What could not be asked for has to be missed again.
+  backlogOf(queue).generation = posted ? generationOf(regions) : 0;
+  if (!worker.draining) worker.stuck = 0;
+}
+
 /** Lets the frames placed so far go, and their segments and places be used again. */
 function copyAllPlaced(worker: Worker, queue: Queue): void {
   copyPlaced(worker, queue, worker.rxPlaced);
@@ -215,13 +252,13 @@ function copyAllPlaced(worker: Worker, queue: Queue): void {
 }
 
 /** Only where several workers may reach one receiveq; whoever holds it is within one burst of letting go. */
-function acquire(queue: Queue): void {
+export function acquire(queue: Queue): void {
   const lock = changetype<usize>(queue) + offsetof<Queue>("lock");
   while (atomic.cmpxchg<u32>(lock, 0, 1) != 0) {
     while (atomic.load<u32>(lock) != 0) {}
   }
 }
 
-function release(queue: Queue): void {
+export function release(queue: Queue): void {
   atomic.store<u32>(changetype<usize>(queue), 0, offsetof<Queue>("lock"));
 }

@@ -3,6 +3,7 @@
 import { DROP_CAUSES } from "../../assembly/spec/status.js";
 import { headerSize } from "./feature-bits.js";
 import * as layout from "./layout.js";
+import type { TranslationLists } from "./translation-lists.js";
 import type { Struct } from "./views.js";
 
 /** Where in a queue's memory its misses lie: behind the drop counters, on a cache line of their own. */
@@ -54,10 +55,16 @@ export interface SoftwareOffloads {
 /** A running or stopped virtqueue; counters outlive restarts of the ring. */
 export class BridgeQueue {
   running = false;
+  /** A receiveq that does not run, but whose frames wait for it: see Bridge.pauseQueue. */
+  paused = false;
+  /** Since when, performance.now(). */
+  pausedAt = 0;
   enabled = false;
   worker: number | undefined;
   /** Those of the ring that runs. */
   apart: readonly MappedRegion[] = [];
+  /** Of a receiveq behind an IOMMU. */
+  backlog: Struct<typeof layout.Backlog> | undefined;
   constructor(
     readonly index: number,
     readonly struct: Struct<typeof layout.Queue>,
@@ -72,6 +79,11 @@ export class BridgeQueue {
     const misses = Array.from(struct.views.u64.subarray(first, first + count));
     struct.publish("missCount", 0);
     return misses;
+  }
+
+  /** Frames may be sent to it. */
+  get takesFrames(): boolean {
+    return this.isReceiveq && this.enabled && (this.running || this.paused);
   }
 
   get isReceiveq(): boolean {
@@ -116,6 +128,12 @@ export class BridgeQueue {
     for (const [cause, count] of drops.entries()) dropCounters[cause] = dropCounters[cause]! + BigInt(count);
   }
 
+  /** Counts frames that were dropped of a queue that no worker has. */
+  countDrops(cause: number, count: number): void {
+    const { dropCounters } = this;
+    dropCounters[cause] = dropCounters[cause]! + BigInt(count);
+  }
+
   private get dropCounters(): BigUint64Array {
     const { struct } = this;
     const first = (struct.at + layout.Queue.fields.drops.offset) >>> 3;
@@ -128,7 +146,7 @@ export class BridgePort {
   features = 0n;
   regions: MappedRegion[] = [];
   /** With an IOTLB: where I/O virtual addresses lie, as far as is known; `regions` then matter to the dirty log alone. */
-  translations: { readable: readonly MappedRegion[]; writable: readonly MappedRegion[] } | undefined;
+  translations: TranslationLists | undefined;
   /** The switch's own, beside those of the guest (inject.ts). */
   ownRegions: readonly MappedRegion[] = [];
   /** The dirty log in use: where its bitmap lies and how many bytes it has; and the core's view of it. */

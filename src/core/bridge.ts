@@ -5,6 +5,7 @@
 // grace period (every worker has been between two bursts, where it holds nothing), then free what was replaced.
 
 import * as features from "../../assembly/spec/virtio.js";
+import { askFew, giveBacklog, isHolding, takeBacklog } from "./backlogs.js";
 import { receiveOffloads, transmitOffloads } from "./offloads.js";
 import { BridgePort, BridgeQueue, type MappedRegion, MISSES_OFFSET, type RingInMemory } from "./bridge-port.js";
 import { hasBit } from "./feature-bits.js";
@@ -58,7 +59,12 @@ export class Bridge {
   lateMemory = 0;
   /** Region lists ever published: each has its number (assembly/memory/regions.ts). */
   private regionLists = 0;
+  /** Lists on their way out, and who frees them. */
+  private readonly retired: number[] = [];
+  private retiring: Promise<void> | undefined;
   private readonly listSizes = new Map<number, number>();
+  /** Queue structs on the workers' lists of backlogs. */
+  private backlogged: number[] = [];
   /** Told after a list of transmitqs was replaced: a sleeping worker must look at it. */
   onTransmitqs: (worker: number) => void = () => {};
 
@@ -121,7 +127,10 @@ export class Bridge {
     await this.grace();
     // What was learned while the port was on its way out.
     this.exports.fdbFlush(this.core.at, port.id);
-    for (const queue of port.queues.values()) this.release(queue.struct.at, QUEUE_BYTES);
+    for (const queue of port.queues.values()) {
+      takeBacklog(queue, this);
+      this.release(queue.struct.at, QUEUE_BYTES);
+    }
     this.queueCount -= port.queues.size;
     for (const list of this.regionListsOf(port)) this.freeList(list);
     this.freeList(port.struct.get("receiveqs"));
@@ -139,24 +148,40 @@ export class Bridge {
   }
 
   /**
-   * Where the port's I/O virtual addresses lie, as far as is known; undefined: its addresses are guest physical ones. When
-   * this is done what is no longer listed is no longer used. It begins and ends while no ring runs.
+   * Where the port's I/O virtual addresses lie, as far as is known; undefined: its addresses are guest physical ones. It
+   * begins and ends while no ring runs. `added`: nothing has gone or moved since the last call. Else what is no longer
+   * listed is no longer used when this is done.
    */
-  async setTranslations(port: BridgePort, translations: BridgePort["translations"]): Promise<void> {
+  async setTranslations(
+    port: BridgePort,
+    translations: BridgePort["translations"],
+    change: "added" | "any" = "any",
+  ): Promise<void> {
     port.translations = translations;
-    await this.publishRegions(port);
-    // Transmitqs that waited for it, and whose workers may sleep.
-    if (translations === undefined) return;
-    for (const { running, worker } of port.queues.values()) {
-      if (running && worker !== undefined) this.onTransmitqs(worker);
-    }
+    const queues = [...port.queues.values()];
+    if (translations?.count === 0) for (const queue of queues) askFew(queue);
+    const published = this.publishRegions(port, change);
+    // Transmitqs that waited for it, and whose workers may sleep; frames that wait for receiveqs are any worker's.
+    for (const { running, worker } of queues) if (running && worker !== undefined) this.onTransmitqs(worker);
+    if (isHolding(queues)) this.wakeAll();
+    await published;
   }
 
-  /** Lets a transmitq that has waited for a translation ask for it once more. */
+  /** Lets a queue that has waited for a translation ask for it once more. */
   askAgain(queue: BridgeQueue): void {
-    if (queue.struct.load("missGeneration") === NO_GENERATION || queue.worker === undefined) return;
-    queue.struct.publish("missGeneration", NO_GENERATION);
-    this.onTransmitqs(queue.worker);
+    const { struct, backlog, worker } = queue;
+    if (backlog !== undefined && backlog.load("frames") > 0) {
+      backlog.publish("generation", 0);
+      this.wakeAll();
+    }
+    if (worker === undefined || struct.load("missGeneration") === NO_GENERATION) return;
+    struct.publish("missGeneration", NO_GENERATION);
+    this.onTransmitqs(worker);
+  }
+
+  /** Any worker may take frames that wait to their receiver. */
+  private wakeAll(): void {
+    for (let worker = 0; worker < this.workers.length; worker++) this.onTransmitqs(worker);
   }
 
   /** Makes regions of the switch's own known to the port's rings, or none any more. */
@@ -165,15 +190,36 @@ export class Bridge {
     await this.publishRegions(port);
   }
 
-  private async publishRegions(port: BridgePort): Promise<void> {
+  private async publishRegions(port: BridgePort, change: "added" | "any" = "any"): Promise<void> {
     const { struct, translations, ownRegions } = port;
-    const old = this.regionListsOf(port);
-    const readable = this.regionList([...(translations?.readable ?? port.regions), ...ownRegions].sort(byAddress));
+    const old = [...this.regionListsOf(port)];
+    const readable =
+      translations !== undefined && ownRegions.length === 0
+        ? this.translationList(translations.readableWords)
+        : this.regionList([...(translations?.readable ?? port.regions), ...ownRegions].sort(byAddress));
     struct.publish("translated", Number(translations !== undefined));
     struct.publish("regions", readable);
-    struct.publish("writable", translations === undefined ? readable : this.regionList(translations.writable));
-    await this.grace();
-    for (const list of old) this.freeList(list);
+    struct.publish(
+      "writable",
+      translations === undefined ? readable : this.translationList(translations.writableWords),
+    );
+    if (change === "added") {
+      this.retired.push(...old);
+      this.retiring ??= this.freeRetired();
+    } else {
+      await this.grace();
+      for (const list of old) this.freeList(list);
+    }
+  }
+
+  /** Frees lists that nobody waits for, when no worker can hold them any more. */
+  private async freeRetired(): Promise<void> {
+    while (this.retired.length > 0) {
+      const lists = this.retired.splice(0);
+      await this.grace();
+      for (const list of lists) this.freeList(list);
+    }
+    this.retiring = undefined;
   }
 
   private regionListsOf({ struct }: BridgePort): Set<number> {
@@ -243,7 +289,13 @@ export class Bridge {
     struct.set("packed", Number(ring.packed ?? false));
     struct.set("offloads", queue.isReceiveq ? receiveOffloads(port.features) : transmitOffloads(port.features));
     struct.set("inflight", ring.packed ? (ring.inflight ?? 0) : 0);
-    struct.set("shared", Number(this.workers.length > 1));
+    const translated = queue.isReceiveq && port.translations !== undefined;
+    // One that is paused is still in the hands of workers: they have its backlog, and its lock if there are several.
+    if (!queue.paused) {
+      struct.set("shared", Number(this.workers.length > 1));
+      if (translated) giveBacklog(queue, this);
+      else takeBacklog(queue, this);
+    }
     struct.set("enabled", Number(options.enabled));
     struct.set("callFd", options.callFd);
     struct.set("nextAvail", ring.nextAvail & 0xffff);
@@ -251,10 +303,14 @@ export class Bridge {
     struct.set("missCount", 0);
     struct.set("missGeneration", NO_GENERATION);
     this.exports.startQueue(struct.at);
+    const listed = queue.takesFrames;
     queue.running = true;
+    queue.paused = false;
     queue.enabled = options.enabled;
+    struct.publish("waiting", 0);
     if (queue.isReceiveq) {
-      await this.publishReceiveqs(port);
+      if (listed !== queue.takesFrames) await this.publishReceiveqs(port);
+      if (translated) this.wakeAll();
     } else {
       queue.worker = options.worker;
       await this.publishTransmitqs(options.worker);
@@ -274,16 +330,34 @@ export class Bridge {
   /** Takes a ring from the workers and waits until none of them touches it. Returns the next avail index. */
   async stopQueue(port: BridgePort, index: number): Promise<number> {
     const queue = port.queues.get(index);
-    if (!queue?.running) return queue ? queue.struct.get("nextAvail") : 0;
+    if (!queue?.running && !queue?.paused) return queue ? queue.struct.get("nextAvail") : 0;
     queue.running = false;
+    queue.paused = false;
     if (queue.isReceiveq) {
       await this.publishReceiveqs(port);
+      // Unless it has been started meanwhile, or its port has gone.
+      if (!queue.takesFrames && this.ports.get(port.id) === port) takeBacklog(queue, this);
     } else {
       const worker = queue.worker!;
       queue.worker = undefined;
       await this.publishTransmitqs(worker);
     }
     queue.apart = [];
+    return queue.struct.get("nextAvail");
+  }
+
+  /**
+   * Stops a ring of which nobody knows any more where it lies. Frames for a receiveq wait in its backlog until it is
+   * started or stopped; a transmitq just stops. Returns the next avail index.
+   */
+  async pauseQueue(port: BridgePort, index: number): Promise<number> {
+    const queue = port.queues.get(index);
+    if (!queue?.running || queue.backlog === undefined) return this.stopQueue(port, index);
+    queue.struct.publish("waiting", 1);
+    await this.grace();
+    queue.running = false;
+    queue.paused = true;
+    queue.pausedAt = performance.now();
     return queue.struct.get("nextAvail");
   }
 
@@ -307,7 +381,7 @@ export class Bridge {
     queue.enabled = enabled;
     if (!enabled) queue.struct.set("drainFrom", 0);
     queue.struct.publish("enabled", Number(enabled));
-    if (!queue.running) return;
+    if (!queue.running && !queue.paused) return;
     if (queue.isReceiveq) await this.publishReceiveqs(port);
     else await this.grace();
   }
@@ -390,9 +464,7 @@ export class Bridge {
    * queues are locked during the change; they are not, afterwards, when there are enough for each worker to have its own.
    */
   private async publishReceiveqs(port: BridgePort): Promise<void> {
-    const running = [...port.queues.values()]
-      .filter((queue) => queue.isReceiveq && queue.running && queue.enabled)
-      .sort((a, b) => a.index - b.index);
+    const running = [...port.queues.values()].filter((queue) => queue.takesFrames).sort((a, b) => a.index - b.index);
     const several = this.workers.length > 1;
     if (several) {
       for (const queue of port.queues.values()) if (queue.isReceiveq) queue.struct.publish("shared", 1);
@@ -400,12 +472,26 @@ export class Bridge {
     }
     await this.replace(port.struct, "receiveqs", this.list(running.map((queue) => queue.struct.at)));
     if (several && running.length >= this.workers.length) {
-      for (const queue of running) queue.struct.publish("shared", 0);
+      // What waits in a backlog may be taken to its ring by any of them.
+      for (const queue of running) if (queue.backlog === undefined) queue.struct.publish("shared", 0);
     }
-    const flooded = [...this.ports.values()].filter((p) =>
-      [...p.queues.values()].some((queue) => queue.isReceiveq && queue.running && queue.enabled),
-    );
+    const flooded = [...this.ports.values()].filter((p) => [...p.queues.values()].some((queue) => queue.takesFrames));
     await this.replace(this.core, "floodList", this.list(flooded.map((p) => p.struct.at)));
+    await this.publishBacklogs();
+  }
+
+  /** A new list of receiveqs with backlogs, if it is another. */
+  private async publishBacklogs(): Promise<void> {
+    const queues = [...this.ports.values()].flatMap((port) => [...port.queues.values()]);
+    const holding = queues.filter((queue) => queue.takesFrames && queue.backlog !== undefined);
+    const pointers = holding.map(({ struct }) => struct.at);
+    if (pointers.join() === this.backlogged.join()) return;
+    this.backlogged = pointers;
+    const old = this.workers[0]!.get("backlogs");
+    const list = pointers.length > 0 ? this.list(pointers) : 0;
+    for (const worker of this.workers) worker.publish("backlogs", list);
+    await this.grace();
+    if (old !== 0) this.freeList(old);
   }
 
   private async publishTransmitqs(worker: number): Promise<void> {
@@ -433,13 +519,17 @@ export class Bridge {
   }
 
   private list(items: number[], headerBytes = 4): number {
-    const bytes = headerBytes + items.length * 4;
-    const at = this.allocate(bytes);
-    this.listSizes.set(at, bytes);
+    const at = this.allocateList(headerBytes + items.length * 4);
     this.views.u32[at >>> 2] = items.length;
     items.forEach((item, i) => {
       this.views.u32[((at + headerBytes) >>> 2) + i] = item;
     });
+    return at;
+  }
+
+  private allocateList(bytes: number): number {
+    const at = this.allocate(bytes);
+    this.listSizes.set(at, bytes);
     return at;
   }
 
@@ -458,6 +548,15 @@ export class Bridge {
       this.views.u32[(entry + fields.window.offset) >>> 2] = region.window;
       this.views.u32[(entry + fields.chunks.offset) >>> 2] = region.chunks ?? 0;
     });
+    return at;
+  }
+
+  /** The same of what is known of I/O virtual addresses, which is all mapped whole. */
+  private translationList(words: BigUint64Array): number {
+    const at = this.allocateList(8 + words.byteLength);
+    this.views.u32[at >>> 2] = words.byteLength / layout.Region.size;
+    this.views.u32[(at + 4) >>> 2] = ++this.regionLists;
+    this.views.u64.set(words, (at + 8) >>> 3);
     return at;
   }
 

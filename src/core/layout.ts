@@ -1,6 +1,7 @@
 // GENERATED from assembly/abi.ts by tools/layout-transform.mjs at every build. Do not edit.
 
-export const ABI_VERSION = 11;
+export const ABI_VERSION = 12;
+export const BACKLOG_SECONDS = 2;
 export const BURST = 64;
 export const CALLS_MAX = 32768;
 export const CAPTURE_IN = 0;
@@ -21,6 +22,18 @@ export const SCRATCH_HEADERS = 48;
 export const SCRATCH_TO = 40;
 export const SEGMENTS = 2048;
 export const TRACE_EVENTS = 4096;
+
+export const Backlog = {
+  size: 64,
+  fields: {
+    size: { offset: 0, type: "u32" },
+    frames: { offset: 4, type: "u32" },
+    head: { offset: 8, type: "u32" },
+    tail: { offset: 12, type: "u32" },
+    since: { offset: 16, type: "u32" },
+    generation: { offset: 20, type: "u32" },
+  },
+} as const;
 
 export const CaptureRecord = {
   size: 32,
@@ -144,6 +157,17 @@ export const Group = {
   },
 } as const;
 
+export const HeldFrame = {
+  size: 24,
+  fields: {
+    bytes: { offset: 0, type: "u32" },
+    length: { offset: 4, type: "u32" },
+    fields: { offset: 8, type: "u64" },
+    checksumOffset: { offset: 16, type: "u32" },
+    needs: { offset: 20, type: "u32" },
+  },
+} as const;
+
 export const Offload = {
   size: 24,
   fields: {
@@ -207,7 +231,7 @@ export const Port = {
 } as const;
 
 export const Queue = {
-  size: 184,
+  size: 200,
   fields: {
     desc: { offset: 0, type: "u32" },
     avail: { offset: 4, type: "u32" },
@@ -245,7 +269,11 @@ export const Queue = {
     segmented: { offset: 152, type: "u64" },
     segments: { offset: 160, type: "u64" },
     checksums: { offset: 168, type: "u64" },
-    drops: { offset: 176, type: "u64" },
+    backlog: { offset: 176, type: "u32" },
+    waiting: { offset: 180, type: "u32" },
+    ahead: { offset: 184, type: "u32" },
+    askedFrom: { offset: 188, type: "u32" },
+    drops: { offset: 192, type: "u64" },
   },
 } as const;
 
@@ -315,6 +343,7 @@ export const Worker = {
     windowPool: { offset: 20, type: "u32" },
     windowCount: { offset: 24, type: "u32" },
     windowTable: { offset: 28, type: "u32" },
+    backlogs: { offset: 32, type: "u32" },
     epoch: { offset: 64, type: "u32" },
     parked: { offset: 68, type: "u32" },
     callCount: { offset: 72, type: "u32" },
@@ -327,6 +356,7 @@ export const Worker = {
     txCursor: { offset: 100, type: "u32" },
     rxCursor: { offset: 104, type: "u32" },
     rxPlaced: { offset: 108, type: "u32" },
+    draining: { offset: 112, type: "u32" },
     spanWindow: { offset: 116, type: "u32" },
     offloaded: { offset: 120, type: "u32" },
     groups: { offset: 124, type: "u32" },
@@ -347,7 +377,8 @@ export const Worker = {
     missAddress: { offset: 216, type: "u64" },
     missed: { offset: 224, type: "u32" },
     missAccess: { offset: 228, type: "u32" },
-    padA: { offset: 232, type: "u64" },
+    stuck: { offset: 232, type: "u32" },
+    now: { offset: 236, type: "u32" },
     txNotes: { offset: 240, type: "u32" },
     rxNotes: { offset: 244, type: "u32" },
     captures: { offset: 248, type: "u32" },

@@ -12,8 +12,7 @@ import { decodePayload, encodeMessage, FLAG_NEED_REPLY } from "../vhost-user/mes
 
 /** VHOST_USER_BACKEND_IOTLB_MSG. */
 const BACKEND_IOTLB_MSG = 1;
-/** Requests without an answer, and bytes that wait to be sent: beyond them nothing is asked. */
-const UNANSWERED_MAX = 256;
+/** Bytes that wait to be sent: beyond them nothing is asked. */
 const UNSENT_MAX = 64 * 1024;
 const READ_BYTES = 4096;
 
@@ -22,8 +21,8 @@ export interface BackEndRequestsOptions {
   /** REPLY_ACK was negotiated: each request is answered. */
   needReply: boolean;
   reactor: Reactor;
-  /** The front-end has no translation for an address. */
-  onRefused: (iova: bigint) => void;
+  /** The front-end has answered a question, which is named as by whoever asked; `refused`: it has no translation. */
+  onAnswer: (question: bigint, refused: boolean) => void;
   /** The socket can not be used any more; why. */
   onLost: (reason: string) => void;
 }
@@ -32,7 +31,7 @@ export class BackEndRequests {
   private readonly watch: Watch;
   private readonly framer = new Framer("replies");
   private readonly buffer = new Uint8Array(READ_BYTES);
-  /** Addresses asked for, in the order in which the answers come. */
+  /** What was asked, in the order in which the answers come. */
   private readonly unanswered: bigint[] = [];
   private unsent = new Uint8Array(0);
   private stopped = false;
@@ -45,14 +44,14 @@ export class BackEndRequests {
     this.watch = reactor.watch(fd, { readable: () => this.onReadable() });
   }
 
-  /** IOTLB_MSG MISS. False: the front-end is behind with reading or answering, ask later. */
-  askTranslation(iova: bigint, permission: number): boolean {
+  /** IOTLB_MSG MISS; `question` is what onAnswer will call it. False: the front-end is behind with reading, ask later. */
+  askTranslation(question: bigint, iova: bigint, permission: number): boolean {
     const { needReply } = this.options;
-    if (this.stopped || this.unanswered.length >= UNANSWERED_MAX) return false;
+    if (this.stopped) return false;
     const fields = { iova, size: 0n, userAddress: 0n, permission, type: IOTLB_MISS };
     const bytes = encodeMessage(BACKEND_IOTLB_MSG, needReply ? FLAG_NEED_REPLY : 0, { kind: "iotlb", ...fields });
     if (this.unsent.length + bytes.length > UNSENT_MAX) return false;
-    if (needReply) this.unanswered.push(iova);
+    if (needReply) this.unanswered.push(question);
     this.unsent = Buffer.concat([this.unsent, bytes]);
     this.flush();
     return true;
@@ -99,13 +98,13 @@ export class BackEndRequests {
     }
     const { messages, fault } = this.framer.push(this.buffer.slice(0, received.bytes));
     for (const { payload: bytes } of messages) {
-      const iova = this.unanswered.shift();
+      const question = this.unanswered.shift();
       const payload = decodePayload("u64", bytes);
-      if (iova === undefined || payload.kind !== "u64") {
+      if (question === undefined || payload.kind !== "u64") {
         this.lost("an answer came that answers nothing");
         return;
       }
-      if (payload.value !== 0n) this.options.onRefused(iova);
+      this.options.onAnswer(question, payload.value !== 0n);
     }
     if (fault !== undefined) this.lost(fault.reason);
   }

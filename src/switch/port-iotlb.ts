@@ -2,26 +2,31 @@
 // what the core lacks is asked for.
 
 import type { Bridge } from "../core/bridge.js";
-import type { BridgePort, MappedRegion } from "../core/bridge-port.js";
+import type { BridgePort } from "../core/bridge-port.js";
+import { TranslationLists, type TranslatedRegion } from "../core/translation-lists.js";
 import type { Reactor } from "../sys/reactor.js";
 import type { Fd, Translation } from "../vhost-user/effects.js";
-import { IOTLB_READ, IOTLB_WRITE } from "../vhost-user/iotlb.js";
+import { lookUp } from "../vhost-user/iotlb.js";
 import { BackEndRequests } from "./back-end-requests.js";
 import type { Mapping } from "./guest-memory.js";
+import { FOR_RECEIVING, FOR_RING, FOR_SENDING, IotlbQuestions, type Question } from "./iotlb-questions.js";
 
-/** The same page is not asked for again earlier than this: the answer may be on its way, or there is none. */
-const ASK_AGAIN_MS = 1000;
-/** Pages of which that is remembered. */
-const ASKED_MAX = 4096;
 const PAGE = 4096n;
+/** So long frames wait for a ring of which nobody says where it lies. */
+const PAUSE_MS = 1000;
+/** A refusal that is repeated after so long is no race. */
+const REFUSED_MS = 1000;
+/** Refused questions of which that is remembered. */
+const REFUSED_MAX = 64;
 
 export class PortIotlb {
   private requests: BackEndRequests | undefined;
-  /** Pages with their access, and performance.now() when they were asked for. */
-  private readonly asked = new Map<bigint, number>();
+  private entries: readonly Translation[] = [];
+  private readonly questions: IotlbQuestions;
   /** What rings wait for that do not run yet: no worker asks for them. */
-  private readonly awaited = new Set<bigint>();
-  private saidRefused = false;
+  private readonly awaited = new Set<Question>();
+  /** Questions to which there was no answer, and when first: a guest that takes a buffer back is in a race with us. */
+  private readonly refused = new Map<Question, number>();
 
   constructor(
     private readonly bridge: Bridge,
@@ -29,14 +34,19 @@ export class PortIotlb {
     private readonly mappings: readonly Mapping[],
     private readonly reactor: Reactor,
     private readonly fail: (text: string) => void,
-  ) {}
+  ) {
+    this.questions = new IotlbQuestions(
+      (question) => this.requests?.askTranslation(question, pageOf(question), accessOf(question)) ?? false,
+      (question) => this.isKnown(question),
+    );
+  }
 
   /** Effect setFeatures: whether addresses are to be translated. */
   async setTranslated(on: boolean): Promise<void> {
     if (on === (this.port.translations !== undefined)) return;
-    this.asked.clear();
-    this.awaited.clear();
-    await this.bridge.setTranslations(this.port, on ? { readable: [], writable: [] } : undefined);
+    this.entries = [];
+    this.forgetQuestions();
+    await this.bridge.setTranslations(this.port, on ? new TranslationLists() : undefined);
   }
 
   /**
@@ -44,95 +54,101 @@ export class PortIotlb {
    * mapped whole: its pieces move, so that no fixed place can be given for it.
    */
   async setTranslations(entries: readonly Translation[]): Promise<void> {
-    if (entries.length === 0) {
-      this.asked.clear();
-      this.awaited.clear();
-    }
-    const readable = this.regionsOf(entries, IOTLB_READ);
-    const writable = this.regionsOf(entries, IOTLB_WRITE);
-    await this.bridge.setTranslations(this.port, { readable, writable });
-    // What has been answered is asked for at once when it is missed again.
-    for (const keys of [this.asked, this.awaited]) {
-      for (const key of keys.keys()) {
-        const page = key - (key % PAGE);
-        const reads = (key & BigInt(IOTLB_READ)) !== 0n;
-        const writes = (key & BigInt(IOTLB_WRITE)) !== 0n;
-        if ((!reads || has(readable, page)) && (!writes || has(writable, page))) keys.delete(key);
-      }
-    }
+    const lists = this.port.translations;
+    if (lists === undefined) return;
+    const { at, removed, added } = difference(this.entries, entries);
+    lists.splice(
+      at,
+      removed.length,
+      added.map((entry) => this.regionOf(entry)),
+    );
+    this.entries = entries;
+    if (entries.length === 0) this.forgetQuestions();
+    for (const question of this.awaited) if (this.isKnown(question)) this.awaited.delete(question);
+    // The next question first: the front-end is not to wait for us.
+    this.questions.answered();
+    const kept = removed.every((old) => added.some((entry) => holds(entry, old)));
+    await this.bridge.setTranslations(this.port, lists, kept ? "added" : "any");
   }
 
   /** Effect setBackendSocket. Throws an Error, and keeps the socket before, when the new one is none. */
   setSocket(fd: Fd | null, needReply: boolean): void {
-    const onRefused = (iova: bigint) => this.refused(iova);
+    const onAnswer = (question: Question, refused: boolean) => this.onAnswer(question, refused);
     const onLost = (reason: string) => this.fail(`the socket for our own requests cannot be used any more: ${reason}`);
     const { reactor } = this;
-    const next = fd === null ? undefined : new BackEndRequests({ fd, needReply, reactor, onRefused, onLost });
+    const next = fd === null ? undefined : new BackEndRequests({ fd, needReply, reactor, onAnswer, onLost });
     this.requests?.stop();
     this.requests = next;
-    this.asked.clear();
-    this.saidRefused = false;
+    this.questions.clear();
+    this.refused.clear();
   }
 
   /** Effect askTranslation: asks until there is an answer, or nothing is known any more. */
   askFor(iova: bigint, permission: number): void {
-    const key = (iova - (iova % PAGE)) | BigInt(permission);
-    this.awaited.add(key);
-    this.ask(key);
-  }
-
-  /** Asks for a page, unless that was done a moment ago. `key`: its address, and the access in the low bits. */
-  private ask(key: bigint): void {
-    const [page, permission] = [key - (key % PAGE), Number(key % PAGE)];
-    const now = performance.now();
-    const last = this.asked.get(key);
-    if (last !== undefined && now - last < ASK_AGAIN_MS) return;
-    if (this.requests === undefined || !this.requests.askTranslation(page, permission)) return;
-    this.asked.delete(key);
-    this.asked.set(key, now);
-    // A Map keeps the order in which keys were put in: the first is the oldest.
-    if (this.asked.size > ASKED_MAX) this.asked.delete(this.asked.keys().next().value!);
+    const question = (iova - (iova % PAGE)) | BigInt(permission);
+    this.awaited.add(question);
+    this.questions.add(question, FOR_RING);
+    this.questions.go();
   }
 
   /** Asks for what the workers have missed. */
   askForMisses(): void {
     for (const queue of this.port.queues.values()) {
       if (!queue.running) continue;
-      for (const miss of queue.takeMisses()) this.ask(miss);
+      const purpose = queue.isReceiveq ? FOR_RECEIVING : FOR_SENDING;
+      for (const miss of queue.takeMisses()) this.questions.add(miss, purpose);
     }
+    this.questions.go();
   }
 
-  /** Now and then: a question may have been lost, or not been sent. */
-  tick(): void {
+  /** Now and then: a question may have been lost, or not been sent; and nobody may answer at all. */
+  async tick(): Promise<void> {
     if (this.port.translations === undefined) return;
-    for (const key of this.awaited) this.ask(key);
-    for (const queue of this.port.queues.values()) if (queue.running) this.bridge.askAgain(queue);
+    for (const question of this.awaited) this.questions.add(question, FOR_RING);
+    for (const question of this.refused.keys()) if (this.isKnown(question)) this.refused.delete(question);
+    this.questions.expire();
     this.askForMisses();
-  }
-
-  private refused(iova: bigint): void {
-    if (this.saidRefused) return;
-    this.saidRefused = true;
-    this.fail(
-      `the front-end has no translation for 0x${iova.toString(16)}, which the guest has given as a buffer or ring; ` +
-        "what is there has to wait",
-    );
-  }
-
-  private regionsOf(entries: readonly Translation[], permission: number): MappedRegion[] {
-    const regions: MappedRegion[] = [];
-    for (const entry of entries) {
-      if ((entry.permission & permission) === 0) continue;
-      const { iova, size } = entry;
-      const window = this.windowOf(entry);
-      const last = regions.at(-1);
-      if (last !== undefined && last.guestAddress + last.size === iova && last.window + Number(last.size) === window) {
-        last.size += size;
-      } else {
-        regions.push({ guestAddress: iova, size, window });
+    for (const queue of this.port.queues.values()) {
+      if (queue.running) this.bridge.askAgain(queue);
+      else if (queue.paused && performance.now() - queue.pausedAt > PAUSE_MS) {
+        await this.bridge.stopQueue(this.port, queue.index);
       }
     }
-    return regions;
+  }
+
+  private forgetQuestions(): void {
+    this.questions.forgetWaiting();
+    this.awaited.clear();
+  }
+
+  private isKnown(question: Question): boolean {
+    return lookUp(this.entries, pageOf(question), 1n, accessOf(question)).kind === "found";
+  }
+
+  private onAnswer(question: Question, refused: boolean): void {
+    if (refused) this.noteRefusal(question);
+    this.questions.done(question);
+  }
+
+  private noteRefusal(question: Question): void {
+    const first = this.refused.get(question);
+    if (first === undefined) {
+      if (this.refused.size < REFUSED_MAX) this.refused.set(question, performance.now());
+    } else if (performance.now() - first > REFUSED_MS) {
+      this.fail(
+        `the front-end has no translation for 0x${pageOf(question).toString(16)}, which the guest has given as a buffer ` +
+          "or ring; what is there has to wait",
+      );
+    }
+  }
+
+  private regionOf(entry: Translation): TranslatedRegion {
+    return {
+      guestAddress: entry.iova,
+      size: entry.size,
+      window: this.windowOf(entry),
+      permission: entry.permission,
+    };
   }
 
   private windowOf({ iova, size, userAddress }: Translation): number {
@@ -149,15 +165,33 @@ export class PortIotlb {
   }
 }
 
-/** Whether a list, ascending by address, has the address. */
-function has(regions: readonly MappedRegion[], address: bigint): boolean {
-  let [low, high] = [0, regions.length];
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    const { guestAddress, size } = regions[middle]!;
-    if (guestAddress + size > address) high = middle;
-    else low = middle + 1;
-  }
-  const found = regions[low];
-  return found !== undefined && found.guestAddress <= address;
+function pageOf(question: Question): bigint {
+  return question - (question % PAGE);
+}
+
+function accessOf(question: Question): number {
+  return Number(question % PAGE);
+}
+
+/** Where two lists that share most of their entries differ: what went, and what came to its place. */
+function difference(
+  before: readonly Translation[],
+  after: readonly Translation[],
+): { at: number; removed: readonly Translation[]; added: readonly Translation[] } {
+  const shorter = Math.min(before.length, after.length);
+  let at = 0;
+  while (at < shorter && before[at] === after[at]) at++;
+  let behind = 0;
+  while (behind < shorter - at && before.at(-1 - behind) === after.at(-1 - behind)) behind++;
+  return { at, removed: before.slice(at, before.length - behind), added: after.slice(at, after.length - behind) };
+}
+
+/** Whether all that an entry said is said by another one too. */
+function holds(entry: Translation, old: Translation): boolean {
+  return (
+    entry.iova <= old.iova &&
+    entry.iova + entry.size >= old.iova + old.size &&
+    entry.userAddress - entry.iova === old.userAddress - old.iova &&
+    (entry.permission & old.permission) === old.permission
+  );
 }

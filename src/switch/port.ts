@@ -191,7 +191,7 @@ export class Port {
         await this.startQueue(effect.index, effect.ring, effect, effect.enabled);
         return {};
       case "stopQueue":
-        return { nextAvail: await this.stopQueue(effect.index) };
+        return { nextAvail: await this.stopQueue(effect.index, effect.untranslated) };
       case "setEnabled":
         await this.bridge.setEnabled(this.bridgePort, effect.index, effect.enabled);
         return {};
@@ -349,11 +349,13 @@ export class Port {
     this.log.debug(`queue ${index} runs, ${setup.size} entries from ${from.nextAvail}`);
   }
 
-  private async stopQueue(index: number): Promise<number> {
+  private async stopQueue(index: number, untranslated = false): Promise<number> {
     const queue = this.running.get(index);
     if (queue?.worker !== undefined) this.pool.unassign(queue.worker, queue.kick);
     this.running.delete(index);
-    const nextAvail = await this.bridge.stopQueue(this.bridgePort, index);
+    const nextAvail = await (untranslated
+      ? this.bridge.pauseQueue(this.bridgePort, index)
+      : this.bridge.stopQueue(this.bridgePort, index));
     for (const place of queue?.places ?? []) place.release();
     this.inflight.close(index, nextAvail);
     this.log.debug(`queue ${index} stopped at ${nextAvail}`);

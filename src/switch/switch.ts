@@ -264,7 +264,7 @@ export class Switch implements Omit<SwitchControl, "reload">, LiveSource {
     const stalled = this.pool.hasStalled();
     for (const { port } of this.ports.values()) {
       port.lookForBrokenQueues();
-      port.iotlb.tick();
+      void port.iotlb.tick();
       port.tellOfMarks();
     }
     if (!stalled) return;

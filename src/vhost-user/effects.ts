@@ -84,8 +84,11 @@ export type Effect =
   | { kind: "removeRegion"; region: MemoryRegion }
   /** Run a ring. The descriptors stay owned by the session: it closes them only after stopQueue or the effect that swaps them. */
   | ({ kind: "startQueue"; index: number; ring: RingSetup; enabled: boolean } & RingFds)
-  /** Drain and stop a ring. Its outcome is where to go on; after it no guest memory is touched by that ring. */
-  | { kind: "stopQueue"; index: number }
+  /**
+   * Drain and stop a ring. Its outcome is where to go on; after it no guest memory is touched by that ring. `untranslated`:
+   * it is not known any more where it lies, and will be soon.
+   */
+  | { kind: "stopQueue"; index: number; untranslated?: true }
   | { kind: "setEnabled"; index: number; enabled: boolean }
   /** Swap the call descriptor of a running ring. When the effect is done the old one is no longer used. */
   | { kind: "setCall"; index: number; call: Fd | null }

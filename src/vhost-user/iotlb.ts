@@ -115,7 +115,7 @@ export function withoutRegion(iotlb: Iotlb, { userAddress, size }: MemoryRegion)
 export type Found = { kind: "found"; userAddress: bigint } | { kind: "missing"; iova: bigint } | { kind: "scattered" };
 
 /** See Found. `permission` is what must be allowed for all of it. */
-export function lookUp({ entries }: Iotlb, iova: bigint, size: bigint, permission: number): Found {
+export function lookUp(entries: readonly Translation[], iova: bigint, size: bigint, permission: number): Found {
   let userAddress: bigint | undefined;
   if (iova + size > ADDRESS_SPACE) return { kind: "scattered" };
   let number = firstEndingAfter(entries, iova);
@@ -133,7 +133,7 @@ export function lookUp({ entries }: Iotlb, iova: bigint, size: bigint, permissio
 }
 
 /** The number of the first entry that does not end at or before the address. */
-function firstEndingAfter(entries: readonly Entry[], iova: bigint): number {
+function firstEndingAfter(entries: readonly Translation[], iova: bigint): number {
   let [low, high] = [0, entries.length];
   while (low < high) {
     const middle = (low + high) >>> 1;

@@ -11,6 +11,8 @@ import type { SessionState } from "./state.js";
 export interface Plan {
   /** Running rings that must stand while the change is made. Where they stopped is in the state that commit sees. */
   stop?: readonly number[];
+  /** They stop for want of translations that are asked for: see the effect. */
+  untranslated?: true;
   effects?: Effect[];
   /** The change in the state, when all effects went well. */
   commit?: (state: SessionState) => SessionState;

@@ -205,7 +205,10 @@ function fdsProblem(spec: MessageSpec, payload: Payload, count: number): string 
 /** Stage 1. A ring that does not stop may still be in guest memory: then nothing may change, and the session ends. */
 function stopRings(state: SessionState, context: Context, plan: Plan): Turn {
   const stop = plan.stop ?? [];
-  const effects = stop.map((index): Effect => ({ kind: "stopQueue", index }));
+  const { untranslated } = plan;
+  const effects = stop.map(
+    (index): Effect => ({ kind: "stopQueue", index, ...(untranslated ? { untranslated } : {}) }),
+  );
   return round(effects, (outcomes) => {
     let next = state;
     let fault: string | undefined;

@@ -169,7 +169,7 @@ function translateRing(
   for (const { key, name, bytes } of ringParts(size, packed)) {
     const written = key === "used" || (packed && key === "desc");
     const permission = written ? IOTLB_READ | IOTLB_WRITE : IOTLB_READ;
-    const part = lookUp(iotlb, addresses[key], BigInt(bytes), permission);
+    const part = lookUp(iotlb.entries, addresses[key], BigInt(bytes), permission);
     if (part.kind === "scattered") return { kind: "bad", reason: `its ${name} does not lie in one piece of memory` };
     if (part.kind === "missing") missing.push({ iova: part.iova, permission });
     else found[key] = part.userAddress;

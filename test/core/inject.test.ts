@@ -4,6 +4,7 @@ import { describe, expect, test } from "vitest";
 import { VIRTIO_F_EVENT_IDX, VIRTIO_F_VERSION_1 } from "../../assembly/spec/virtio.js";
 import { bits } from "../../src/core/feature-bits.js";
 import { injectFrame } from "../../src/core/inject.js";
+import { TranslationLists } from "../../src/core/translation-lists.js";
 import { BROADCAST, frame, TARGETS, TestGuest, TestSwitch } from "./support/bench-guest.js";
 
 describe.each(TARGETS)("a frame of the switch's own, %s build", (target) => {
@@ -66,7 +67,10 @@ describe.each(TARGETS)("a frame of the switch's own, %s build", (target) => {
     const announcement = frame(BROADCAST, 7, 60);
     const { regions } = a.port;
     for (const known of [[], regions]) {
-      await sw.bridge.setTranslations(a.port, { readable: known, writable: known });
+      await sw.bridge.setTranslations(
+        a.port,
+        TranslationLists.of(known.map((region) => ({ ...region, permission: 3 }))),
+      );
       await inject(sw, a, announcement);
       expect(b.receive()).toEqual([announcement]);
     }

@@ -1,5 +1,5 @@
 // Buffers at I/O virtual addresses: what has no translation is asked for, and no fault. A transmitq waits before it, a
-// frame for such a receive buffer is dropped and counted.
+// frame for such a receive buffer waits.
 
 import { describe, expect, test } from "vitest";
 import {
@@ -8,89 +8,17 @@ import {
   VIRTIO_NET_F_MRG_RXBUF,
   VIRTQ_DESC_F_INDIRECT,
 } from "../../assembly/spec/virtio.js";
-import type { MappedRegion } from "../../src/core/bridge-port.js";
 import { bits } from "../../src/core/feature-bits.js";
-import { MISSES } from "../../src/core/layout.js";
-import { frame, type GuestOptions, TestGuest, TestSwitch, VARIANTS } from "./support/bench-guest.js";
+import { BACKLOG_BYTES } from "../../src/core/backlogs.js";
+import { BACKLOG_SECONDS, MISSES } from "../../src/core/layout.js";
+import { frame, TestGuest, TestSwitch, VARIANTS } from "./support/bench-guest.js";
+import { IommuGuest, PAGE, PAGES, READ, WRITE } from "./support/iommu-guest.js";
 import { testMemory } from "./support/test-switch.js";
 import { Witness } from "./support/witness.js";
 
-const PAGE = 4096n;
-const [READ, WRITE] = [1, 2];
 const MODERN = bits(VIRTIO_F_VERSION_1);
-/** Pages of RAM behind the rings' own region; no two of them are side by side in linear memory. */
-const PAGES = 100;
-const RINGS_BYTES = 64 * 1024;
 
 const memory = testMemory();
-
-/** A guest whose port knows of its memory only what it is told. */
-class IommuGuest {
-  private readonly known = new Map<bigint, number>();
-
-  private constructor(
-    private readonly sw: TestSwitch,
-    readonly guest: TestGuest,
-  ) {}
-
-  static async create(sw: TestSwitch, options: GuestOptions = {}): Promise<IommuGuest> {
-    const regions = [RINGS_BYTES, ...Array.from({ length: PAGES }, () => Number(PAGE))];
-    const guest = await TestGuest.create(sw, { size: 64, rxBuffers: 0, features: MODERN, ...options, regions });
-    for (const index of [0, 1]) await sw.bridge.stopQueue(guest.port, index);
-    await sw.bridge.setTranslations(guest.port, { readable: [], writable: [] });
-    for (const index of [0, 1]) await guest.startQueue(index);
-    // From here on each buffer begins in the next page.
-    while (guest.allocate(16) < guest.base + BigInt(RINGS_BYTES) - 16n);
-    return new IommuGuest(sw, guest);
-  }
-
-  /** Translates pages, or forgets them with permission 0. */
-  async tell(pages: readonly bigint[], permission = READ | WRITE): Promise<void> {
-    for (const page of pages) {
-      if (permission === 0) this.known.delete(page);
-      else this.known.set(page, permission);
-    }
-    const list = (access: number): MappedRegion[] =>
-      [...this.known]
-        .filter(([, allowed]) => (allowed & access) !== 0)
-        .sort(([a], [b]) => (a < b ? -1 : 1))
-        .map(([guestAddress]) => ({ guestAddress, size: PAGE, window: this.guest.memory.at(guestAddress) }));
-    await this.sw.bridge.setTranslations(this.guest.port, { readable: list(READ), writable: list(WRITE) });
-  }
-
-  /** All bytes of the RAM behind the rings. */
-  contents(): Buffer {
-    const { regions } = this.guest.memory;
-    const { bytes } = this.sw.bridge.views;
-    return Buffer.concat(regions.slice(1).map(({ window, size }) => bytes.slice(window, window + Number(size))));
-  }
-
-  /** Pages that the core asks for, and the access. */
-  asks(index: number): [bigint, number][] {
-    return this.guest
-      .queue(index)
-      .takeMisses()
-      .map((miss) => [miss - (miss % PAGE), Number(miss % PAGE)]);
-  }
-
-  /** Sends frames, each in pages of its own; these pages. */
-  send(frames: readonly Uint8Array[], options: { pieces?: number[]; indirect?: boolean } = {}): bigint[] {
-    return frames.map((bytes) => {
-      const page = this.guest.allocate(0, Number(PAGE));
-      this.guest.send(bytes, options);
-      return page;
-    });
-  }
-
-  /** Gives receive buffers, each a page of its own; these pages. */
-  give(count: number, length = Number(PAGE)): bigint[] {
-    return Array.from({ length: count }, () => {
-      const page = this.guest.allocate(0, Number(PAGE));
-      this.guest.giveBuffer(length);
-      return page;
-    });
-  }
-}
 
 const frames = (count: number, to: number, from: number, length = 100) =>
   Array.from({ length: count }, (_, i) => frame(to, from, length + i, i));
@@ -232,7 +160,7 @@ describe.each(VARIANTS)("a receiveq behind a virtual IOMMU, $form rings, $target
   async function scene(features = 0n) {
     const sw = new TestSwitch({ target, memory });
     const a = await IommuGuest.create(sw, { features: MODERN | ring | features });
-    const b = await TestGuest.create(sw, { features: MODERN | ring, ramBytes: 1 << 20, rxBuffers: 0 });
+    const b = await TestGuest.create(sw, { features: MODERN | ring, ramBytes: 4 << 20, rxBuffers: 0 });
     const pass = (bytes: Uint8Array) => {
       b.send(bytes);
       sw.settle();
@@ -242,58 +170,163 @@ describe.each(VARIANTS)("a receiveq behind a virtual IOMMU, $form rings, $target
     return { sw, a, b, pass };
   }
 
-  test("a frame for a buffer that is not translated is dropped and counted, the buffer stays", async () => {
-    const { a, pass } = await scene();
-    const pages = a.give(5);
+  test("a frame for a buffer that is not translated waits, and the buffer stays", async () => {
+    const { sw, a, pass } = await scene();
+    const pages = a.give(20);
     const index = a.guest.queue(0).struct.get("nextAvail");
     const before = a.contents();
-    expect(pass(frame(1, 2, 60, 1))).toEqual([]);
-    expect(a.guest.drops(0)).toEqual({ DROP_TRANSLATION: 1 });
-    expect(a.guest.queue(0).struct.get("nextAvail")).toBe(index);
-    // The pages of the buffers behind it too, to be written to.
-    expect(a.asks(0)).toEqual(pages.map((page) => [page, WRITE]));
+    const sent = [1, 2, 3].map((number) => frame(1, 2, 60 + number, number));
+    for (const bytes of sent) expect(pass(bytes)).toEqual([]);
+    expect([a.guest.drops(0), a.guest.queue(0).struct.get("nextAvail")]).toEqual([{}, index]);
     expect(a.contents().equals(before)).toBe(true);
+    // The pages of some buffers behind it too, to be written to; asked for once.
+    const asked = a.asks(0);
+    expect(asked).toEqual(pages.slice(0, asked.length).map((page) => [page, WRITE]));
+    expect(asked.length).toBeGreaterThan(3);
+    expect([sw.poll(), a.asks(0), sw.arm()]).toEqual([0, [], false]);
+    sw.disarm();
+    // As far as there is a place now, and in order.
     await a.tell(pages.slice(0, 2));
-    for (const number of [2, 3]) expect(pass(frame(1, 2, 60, number))).toEqual([frame(1, 2, 60, number)]);
-    // It looks ahead when it has enough for now, so that the next one need not be lost.
-    expect(a.asks(0)).toEqual(pages.slice(2).map((page) => [page, WRITE]));
-    await a.tell(pages);
-    for (const number of [4, 5, 6]) expect(pass(frame(1, 2, 60, number))).toEqual([frame(1, 2, 60, number)]);
-    expect([a.guest.drops(0), a.guest.state(0)]).toEqual([{ DROP_TRANSLATION: 1 }, "QUEUE_OK"]);
+    expect(sw.arm()).toBe(true);
+    sw.disarm();
+    sw.settle();
+    expect(a.guest.receive()).toEqual(sent.slice(0, 2));
+    await a.tell(pages.slice(2));
+    const fourth = frame(1, 2, 64, 4);
+    expect(pass(fourth)).toEqual([sent[2], fourth]);
+    expect([a.guest.drops(0), a.guest.state(0)]).toEqual([{}, "QUEUE_OK"]);
   });
 
   test("pages that may only be read are not written to", async () => {
-    const { a, pass } = await scene();
-    const pages = a.give(1);
+    const { a, sw, pass } = await scene();
+    const pages = a.give(2);
     await a.tell(pages, READ);
-    expect([pass(frame(1, 2, 60, 1)), a.asks(0)]).toEqual([[], [[pages[0], WRITE]]]);
+    const sent = [frame(1, 2, 60, 1), frame(1, 2, 60, 2)];
+    expect([pass(sent[0]!), a.asks(0)]).toEqual([[], pages.map((page) => [page, WRITE])]);
     await a.tell(pages, WRITE);
-    expect(pass(frame(1, 2, 60, 2))).toEqual([frame(1, 2, 60, 2)]);
+    sw.settle();
+    expect([...a.guest.receive(), ...pass(sent[1]!)]).toEqual(sent);
   });
 
   test("what is forgotten is used no more", async () => {
-    const { a, pass } = await scene();
+    const { a, sw, pass } = await scene();
     const pages = a.give(4);
     await a.tell(pages);
     expect(pass(frame(1, 2, 60, 1))).toHaveLength(1);
+    const before = a.contents();
     await a.tell(pages.slice(1, 2), 0);
-    expect([pass(frame(1, 2, 60, 2)), a.guest.drops(0)]).toEqual([[], { DROP_TRANSLATION: 1 }]);
+    expect(pass(frame(1, 2, 60, 2))).toEqual([]);
+    expect(a.contents().equals(before)).toBe(true);
     expect(a.asks(0)).toEqual([[pages[1], WRITE]]);
     await a.tell(pages.slice(1, 2));
-    for (const number of [3, 4, 5]) expect(pass(frame(1, 2, 60, number))).toHaveLength(1);
+    sw.settle();
+    expect(a.guest.receive()).toEqual([frame(1, 2, 60, 2)]);
+    for (const number of [3, 4]) expect(pass(frame(1, 2, 60, number))).toHaveLength(1);
   });
 
-  test("a frame for several buffers of which one is not translated is dropped whole", async () => {
-    const { a, pass } = await scene(bits(VIRTIO_NET_F_MRG_RXBUF));
+  test("a frame for several buffers of which one is not translated waits whole", async () => {
+    const { a, sw, pass } = await scene(bits(VIRTIO_NET_F_MRG_RXBUF));
     const pages = a.give(6, 1000);
     await a.tell([pages[0]!, pages[2]!]);
     const before = a.contents();
     const bytes = frame(1, 2, 2500, 1);
     expect(pass(bytes)).toEqual([]);
-    expect(a.guest.drops(0)).toEqual({ DROP_TRANSLATION: 1 });
+    // One that would fit does not overtake it.
+    expect(pass(frame(1, 2, 100, 2))).toEqual([]);
     expect(a.contents().equals(before)).toBe(true);
     await a.tell(pages);
-    expect(pass(bytes)).toEqual([bytes]);
-    expect(pass(bytes)).toEqual([bytes]);
+    sw.settle();
+    expect(a.guest.receive()).toEqual([bytes, frame(1, 2, 100, 2)]);
+    expect(a.guest.drops(0)).toEqual({});
+  });
+
+  test("so many as there is room for wait; what is more, or for too long, is dropped and counted", async () => {
+    const { a, sw, pass } = await scene();
+    const pages = a.give(30);
+    const long = frame(1, 2, 60_000, 1);
+    for (let i = 0; i < 30; i++) expect(pass(long)).toEqual([]);
+    const room = Math.floor(BACKLOG_BYTES / 60_000);
+    expect(a.guest.drops(0)).toEqual({ DROP_TRANSLATION: 30 - room });
+    sw.now += BACKLOG_SECONDS - 1;
+    sw.settle();
+    expect(a.guest.drops(0)).toEqual({ DROP_TRANSLATION: 30 - room });
+    sw.now += 1;
+    sw.settle();
+    expect(a.guest.drops(0)).toEqual({ DROP_TRANSLATION: 30 });
+    await a.tell(pages);
+    expect(pass(frame(1, 2, 60, 2))).toEqual([frame(1, 2, 60, 2)]);
+  });
+
+  test("the room is used round and round", async () => {
+    const { a, sw, pass } = await scene();
+    const pages = a.give(60);
+    const sent: Uint8Array[] = [];
+    const got: Uint8Array[] = [];
+    // More than the room in all, and it is never empty.
+    for (let round = 0; round < 80; round++) {
+      for (let i = 0; i < 4; i++) {
+        sent.push(frame(1, 2, 4000, sent.length));
+        expect(pass(sent.at(-1)!)).toEqual([]);
+      }
+      if (round < 10) continue;
+      const next = Array.from({ length: 4 }, (_, i) => pages[(got.length + i) % pages.length]!);
+      await a.tell(next);
+      sw.settle();
+      got.push(...a.guest.receive(0, true));
+      await a.tell(next, 0);
+    }
+    expect(got).toHaveLength(sent.length - 40);
+    for (const [i, bytes] of got.entries()) expect(Buffer.from(bytes).equals(sent[i]!)).toBe(true);
+    expect(a.guest.drops(0)).toEqual({});
+  });
+
+  test("frames wait for a ring of which it is not known where it lies, till it starts again", async () => {
+    const { a, sw, pass } = await scene();
+    await a.tell(a.give(8));
+    expect(pass(frame(1, 2, 60, 1))).toHaveLength(1);
+    const at = await sw.bridge.pauseQueue(a.guest.port, 0);
+    const before = a.contents();
+    const sent = [2, 3, 4].map((number) => frame(1, 2, 60, number));
+    for (const bytes of sent) expect(pass(bytes)).toEqual([]);
+    expect([a.contents().equals(before), sw.arm()]).toEqual([true, false]);
+    sw.disarm();
+    await a.guest.startQueue(0, at);
+    sw.settle();
+    expect(a.guest.receive()).toEqual(sent);
+    expect(a.guest.drops(0)).toEqual({});
+    // One that stops for good takes what waits with it.
+    await sw.bridge.pauseQueue(a.guest.port, 0);
+    expect(pass(sent[0]!)).toEqual([]);
+    await sw.bridge.stopQueue(a.guest.port, 0);
+    expect(a.guest.drops(0)).toEqual({ DROP_TRANSLATION: 1 });
+  });
+
+  test("a queue that breaks, and a port that goes, take what waits with them", async () => {
+    const { a, sw, pass } = await scene();
+    a.give(1);
+    expect(pass(frame(1, 2, 60, 1))).toEqual([]);
+    a.guest.queue(0).struct.set("status", 1);
+    sw.settle();
+    expect(a.guest.drops(0)).toEqual({ DROP_PORT_DOWN: 1 });
+    a.guest.queue(0).struct.set("status", 0);
+    expect(pass(frame(1, 2, 60, 2))).toEqual([]);
+    await sw.bridge.removePort(a.guest.port);
+    expect(sw.bridge.workers[0]!.get("backlogs")).toBe(0);
+    sw.settle();
+  });
+
+  test("what could not be asked for is asked for when the host has taken the questions before", async () => {
+    const { a, sw, pass } = await scene();
+    const pages = a.give(2);
+    a.guest.queue(0).struct.set("missCount", 1);
+    expect(pass(frame(1, 2, 60, 1))).toEqual([]);
+    // Nobody will wake this worker for it.
+    expect(sw.arm()).toBe(true);
+    sw.disarm();
+    a.guest.queue(0).struct.set("missCount", 0);
+    sw.settle();
+    expect(a.asks(0)).toEqual(pages.map((page) => [page, WRITE]));
+    expect(sw.arm()).toBe(false);
+    sw.disarm();
   });
 });

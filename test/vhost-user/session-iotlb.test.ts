@@ -157,8 +157,8 @@ describe("translations", () => {
     const page = (i: number) => BigInt(4 * i) * PAGE;
     for (let i = 0; i < IOTLB_ENTRIES_MAX + 10; i++) update(sw, page(i));
     expect(sw.translations).toHaveLength(IOTLB_ENTRIES_MAX);
-    expect(lookUp(sw.state.iotlb, page(10), 1n, 3).kind).toBe("missing");
-    expect(lookUp(sw.state.iotlb, page(11), 1n, 3).kind).toBe("found");
+    expect(lookUp(sw.state.iotlb.entries, page(10), 1n, 3).kind).toBe("missing");
+    expect(lookUp(sw.state.iotlb.entries, page(11), 1n, 3).kind).toBe("found");
     expect(sw.running.has(0)).toBe(true);
 
     const cut = behindIommu();

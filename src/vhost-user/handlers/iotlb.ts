@@ -69,6 +69,7 @@ function changed(state: SessionState, iotlb: Iotlb): Plan {
   );
   return {
     stop,
+    untranslated: true,
     effects: [{ kind: "setTranslations", entries: iotlb.entries }],
     commit: (s) => ({ ...s, iotlb }),
     start: [...stop, ...waiting(state)],

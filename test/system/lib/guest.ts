@@ -31,6 +31,11 @@ export interface GuestOptions {
   netboot?: boolean;
   /** True: the guest speaks IPv6 too; false (default): it sends nothing by itself. */
   ipv6?: boolean;
+  /**
+   * Its NIC is behind a virtual IOMMU, and the guest's kernel gets these words beside intel_iommu=on: "" (default: lazy
+   * flushing), "iommu.strict=1", "iommu=pt". Needs a QEMU with MSI-X.
+   */
+  iommu?: string;
   /** More arguments of QEMU. */
   more?: readonly string[];
 }
@@ -74,10 +79,11 @@ function bootFiles(options: GuestOptions): { kernel: string; initrd: string; wor
   // Without IPv6 a guest sends nothing by itself, so the tests can count frames.
   const ipv6 = options.ipv6 === true ? [] : ["ipv6.disable=1"];
   const address = options.socket === undefined ? [] : [`rb.address=${options.address}`];
+  const iommu = options.iommu === undefined ? [] : ["intel_iommu=on", options.iommu];
   return {
     kernel: kernel.image,
     initrd: initramfs(kernel, busyboxFile, options.programs, options.files),
-    words: [kernelWords, ...ipv6, ...address].join(" "),
+    words: [kernelWords, ...ipv6, ...address, ...iommu].join(" "),
   };
 }
 
@@ -112,6 +118,12 @@ export async function startGuest(options: GuestOptions): Promise<Guest> {
   for (const path of [channelPath, monitorPath]) if (existsSync(path)) unlinkSync(path);
   const boot = bootFiles(options);
   const netboot = options.netboot === true;
+  // What is behind it must come behind it here too; a card in a slot of its own is a PCI Express one, with ATS.
+  const iommu =
+    options.iommu === undefined
+      ? []
+      : ["-device", "intel-iommu,intremap=on,device-iotlb=on", "-device", "pcie-root-port,id=express,chassis=1"];
+  const platform = options.iommu === undefined ? [] : ["bus=express", "iommu_platform=on", "ats=on"];
   const nic =
     socket === undefined
       ? []
@@ -125,6 +137,7 @@ export async function startGuest(options: GuestOptions): Promise<Guest> {
               `mac=${mac}`,
               ...(netboot ? ["bootindex=0"] : ["romfile="]),
               ...vectors,
+              ...platform,
               ...device,
             ].join(","),
           ],
@@ -137,6 +150,7 @@ export async function startGuest(options: GuestOptions): Promise<Guest> {
     ...["-machine", `${machine},accel=tcg,memory-backend=m,usb=off,vmport=off`],
     ...(netboot ? [] : ["-kernel", boot.kernel, "-initrd", boot.initrd, "-append", boot.words]),
     ...["-chardev", `file,id=console,path=${consoleFile},append=on`, "-serial", "chardev:console"],
+    ...iommu,
     ...["-device", "virtio-serial-pci,max_ports=2", "-chardev", `socket,id=channel,path=${channelPath}`],
     ...["-device", "virtserialport,chardev=channel,nr=1"],
     ...["-qmp", `unix:${monitorPath},server=on,wait=off`],
