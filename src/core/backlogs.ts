@@ -9,7 +9,7 @@ import { Struct } from "./views.js";
 /** Room for the frames that wait for one receiveq: some hundred of an Ethernet's, seven of the longest. */
 export const BACKLOG_BYTES = 512 * 1024;
 /** Buffers that a ring asks ahead for at first, and again when all translations were forgotten (Queue.ahead). */
-const AHEAD = 8;
+const AHEAD = 2;
 const BYTES = layout.Backlog.size + BACKLOG_BYTES;
 
 interface Control {

@@ -160,9 +160,12 @@ export class Bridge {
     port.translations = translations;
     const queues = [...port.queues.values()];
     if (translations?.count === 0) for (const queue of queues) askFew(queue);
+    const before = this.views.u32[(port.struct.get("regions") + 4) >>> 2];
     const published = this.publishRegions(port, change);
     // Transmitqs that waited for it, and whose workers may sleep; frames that wait for receiveqs are any worker's.
-    for (const { running, worker } of queues) if (running && worker !== undefined) this.onTransmitqs(worker);
+    for (const { running, worker, struct } of queues) {
+      if (running && worker !== undefined && struct.load("missGeneration") === before) this.onTransmitqs(worker);
+    }
     if (isHolding(queues)) this.wakeAll();
     await published;
   }

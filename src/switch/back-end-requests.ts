@@ -84,7 +84,7 @@ export class BackEndRequests {
   private onReadable(): void {
     let received: ReturnType<typeof receive>;
     try {
-      received = receive(this.options.fd, this.buffer.subarray(0, Math.min(this.framer.wanted, READ_BYTES)));
+      received = receive(this.options.fd, this.buffer);
     } catch (error) {
       this.lost((error as Error).message);
       return;

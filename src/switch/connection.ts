@@ -86,22 +86,28 @@ export class Connection {
   }
 
   private onReadable(): void {
-    if (this.busy || this.closing) return;
+    // A header and then its payload: whoever waits for the reply is not to wait for two rounds of the event loop.
+    while (this.readSome() && this.framer.midMessage);
+  }
+
+  /** Reads to the end of a header or a message at most. False: there is nothing more to be read now. */
+  private readSome(): boolean {
+    if (this.busy || this.closing) return false;
     let received: ReturnType<typeof receive>;
     try {
       received = receive(this.fd, this.buffer.subarray(0, Math.min(this.framer.wanted, READ_BYTES)));
     } catch (error) {
       this.lost(error as Error);
-      return;
+      return false;
     }
-    if (received === "again") return;
+    if (received === "again") return false;
     if (received.bytes === 0) {
       for (const fd of received.fds) closeFd(fd);
       const where = this.framer.midMessage ? " in the middle of a message" : "";
       if (where !== "") this.port.fail(`the front-end closed its socket${where}`);
       this.lookWhyItLeft();
       void this.close(`the front-end closed its socket${where}`);
-      return;
+      return false;
     }
     const { messages, fault } = this.framer.push(
       this.buffer.slice(0, received.bytes),
@@ -113,7 +119,9 @@ export class Connection {
       for (const fd of fault.fds) closeFd(fd);
       this.port.fail(`connection closed: ${fault.reason}`);
       void this.close(fault.reason);
+      return false;
     }
+    return true;
   }
 
   /**

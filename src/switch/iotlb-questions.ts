@@ -13,14 +13,23 @@ const UNDER_WAY_MAX = 16;
 const ANSWER_MS = 1000;
 /** Questions that wait to be asked, of one purpose. What does not fit is missed again. */
 const WAITING_MAX = 4096;
+const PAGE = 4096n;
 
 /** A page and the access: its address, IOTLB_READ and IOTLB_WRITE in the low bits. */
 export type Question = bigint;
 
+export function pageOf(question: Question): bigint {
+  return question - (question % PAGE);
+}
+
+export function accessOf(question: Question): number {
+  return Number(question % PAGE);
+}
+
 export class IotlbQuestions {
   private readonly waiting: readonly Set<Question>[] = [new Set(), new Set(), new Set()];
-  /** And when it was asked, performance.now(). */
-  private readonly underWay = new Map<Question, number>();
+  /** The page of each, of which nothing else is asked meanwhile; and when it was asked, performance.now(). */
+  private readonly underWay = new Map<bigint, { question: Question; asked: number }>();
 
   constructor(
     /** Sends a question; false: it can not be sent now. */
@@ -28,10 +37,10 @@ export class IotlbQuestions {
     private readonly isAnswered: (question: Question) => boolean,
   ) {}
 
-  /** Something is needed: it is asked for, unless it is being asked for, when its turn comes (`go`). */
+  /** Something is needed: it is asked for when its turn comes (`go`). */
   add(question: Question, purpose: Purpose): void {
     const waiting = this.waiting[purpose]!;
-    if (!this.underWay.has(question) && waiting.size < WAITING_MAX) waiting.add(question);
+    if (waiting.size < WAITING_MAX) waiting.add(question);
   }
 
   /** Asks what may be asked now. */
@@ -39,9 +48,13 @@ export class IotlbQuestions {
     for (const waiting of this.waiting) {
       for (const question of waiting) {
         if (this.underWay.size >= UNDER_WAY_MAX) return;
-        if (!this.underWay.has(question) && !this.isAnswered(question)) {
+        const page = pageOf(question);
+        const before = this.underWay.get(page)?.question;
+        // A page may be needed twice, as parts of a ring are: the answer is often enough for both.
+        if (before !== undefined && before !== question) continue;
+        if (before === undefined && !this.isAnswered(question)) {
           if (!this.send(question)) return;
-          this.underWay.set(question, performance.now());
+          this.underWay.set(page, { question, asked: performance.now() });
         }
         waiting.delete(question);
       }
@@ -50,20 +63,20 @@ export class IotlbQuestions {
 
   /** Translations have come. */
   answered(): void {
-    for (const question of this.underWay.keys()) if (this.isAnswered(question)) this.underWay.delete(question);
+    for (const [page, { question }] of this.underWay) if (this.isAnswered(question)) this.underWay.delete(page);
     this.go();
   }
 
   /** The front-end has said that it has none, or that it has sent one. */
   done(question: Question): void {
-    this.underWay.delete(question);
+    if (this.underWay.get(pageOf(question))?.question === question) this.underWay.delete(pageOf(question));
     this.go();
   }
 
   /** Now and then: questions without an answer may be asked once more. */
   expire(): void {
     const end = performance.now() - ANSWER_MS;
-    for (const [question, asked] of this.underWay) if (asked < end) this.underWay.delete(question);
+    for (const [page, { asked }] of this.underWay) if (asked < end) this.underWay.delete(page);
     this.go();
   }
 

@@ -9,9 +9,16 @@ import type { Fd, Translation } from "../vhost-user/effects.js";
 import { lookUp } from "../vhost-user/iotlb.js";
 import { BackEndRequests } from "./back-end-requests.js";
 import type { Mapping } from "./guest-memory.js";
-import { FOR_RECEIVING, FOR_RING, FOR_SENDING, IotlbQuestions, type Question } from "./iotlb-questions.js";
+import {
+  accessOf,
+  FOR_RECEIVING,
+  FOR_RING,
+  FOR_SENDING,
+  IotlbQuestions,
+  pageOf,
+  type Question,
+} from "./iotlb-questions.js";
 
-const PAGE = 4096n;
 /** So long frames wait for a ring of which nobody says where it lies. */
 const PAUSE_MS = 1000;
 /** A refusal that is repeated after so long is no race. */
@@ -85,7 +92,7 @@ export class PortIotlb {
 
   /** Effect askTranslation: asks until there is an answer, or nothing is known any more. */
   askFor(iova: bigint, permission: number): void {
-    const question = (iova - (iova % PAGE)) | BigInt(permission);
+    const question = pageOf(iova) | BigInt(permission);
     this.awaited.add(question);
     this.questions.add(question, FOR_RING);
     this.questions.go();
@@ -163,14 +170,6 @@ export class PortIotlb {
     }
     throw new Error(`the translation of 0x${iova.toString(16)} leads to memory that is not mapped`);
   }
-}
-
-function pageOf(question: Question): bigint {
-  return question - (question % PAGE);
-}
-
-function accessOf(question: Question): number {
-  return Number(question % PAGE);
 }
 
 /** Where two lists that share most of their entries differ: what went, and what came to its place. */
