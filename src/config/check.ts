@@ -138,6 +138,9 @@ export function checkPort(
   if (parsed.data.offloads === false) port.offloads = false;
   if (parsed.data.iommu === true) port.iommu = true;
   if (parsed.data.postcopy === true) port.postcopy = true;
+  if (port.iommu && port.postcopy) {
+    report("postcopy", "key", "a guest behind a virtual IOMMU can not be moved by postcopy: remove it, or iommu");
+  }
   if (parsed.data.group !== undefined) {
     const gid = context.lookupGroup(parsed.data.group);
     if (gid === undefined) {

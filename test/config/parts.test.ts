@@ -56,6 +56,13 @@ describe("parsePortFlag", () => {
     expect(() => parsePortFlag("vm1=listen:/a,postcopy=1", CONTEXT)).toThrow('must be true or false, not "1"');
   });
 
+  it("refuses postcopy migration of a guest behind a virtual IOMMU", () => {
+    expect(() => parsePortFlag("vm1=listen:/a,iommu=true,postcopy=true", CONTEXT)).toThrow(
+      "postcopy: a guest behind a virtual IOMMU can not be moved by postcopy: remove it, or iommu",
+    );
+    expect(parsePortFlag("vm1=listen:/a,iommu=false,postcopy=true", CONTEXT)).toMatchObject({ postcopy: true });
+  });
+
   it("turns offloads off, and says no more of it when they are on", () => {
     expect(parsePortFlag("vm1=listen:/a,offloads=false", CONTEXT)).toMatchObject({ offloads: false });
     expect(parsePortFlag("vm1=listen:/a,offloads=true", CONTEXT)).not.toHaveProperty("offloads");

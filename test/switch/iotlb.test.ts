@@ -182,6 +182,16 @@ describeLinux("guests behind a virtual IOMMU", () => {
     for (let number = 0; number < 40; number++) await pass(iommu, plain, number);
   });
 
+  test("M51: a guest whose memory is not mapped whole is told why its rings do not run, and others go on", async () => {
+    const { lab } = group;
+    const [vm] = group.ports(1) as [string];
+    const iommu = group.later(new IommuGuest({ scattered: {} }));
+    await iommu.begin(lab.file(vm));
+    await lab.error(vm, /memory at 0x100000000 is too large to be mapped whole, which a guest behind a virtual IOMMU/);
+    expect((await lab.port(vm)).queues.filter(({ state }) => state === "running")).toEqual([]);
+    await group.steady.more(30);
+  });
+
   test("M51: a front-end that never reads its socket blocks nobody, and can be stopped", async () => {
     const { lab } = group;
     const [vm] = group.ports(1) as [string];

@@ -35,7 +35,6 @@ for (const [mode, words, device] of MODES) {
       progress(`${mode}: booted`);
     });
     afterAll(async () => {
-      if (process.env.RB_DEBUG) console.log(bridge.process.output(), one.qemu.output());
       await one?.kill();
       await two?.kill();
       await bridge?.kill();
