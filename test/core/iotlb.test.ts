@@ -182,7 +182,7 @@ describe.each(VARIANTS)("a receiveq behind a virtual IOMMU, $form rings, $target
     // The pages of some buffers behind it too, to be written to; asked for once.
     const asked = a.asks(0);
     expect(asked).toEqual(pages.slice(0, asked.length).map((page) => [page, WRITE]));
-    expect(asked.length).toBeGreaterThan(3);
+    expect(asked.length).toBeGreaterThan(1);
     expect([sw.poll(), a.asks(0), sw.arm()]).toEqual([0, [], false]);
     sw.disarm();
     // As far as there is a place now, and in order.
@@ -191,6 +191,8 @@ describe.each(VARIANTS)("a receiveq behind a virtual IOMMU, $form rings, $target
     sw.disarm();
     sw.settle();
     expect(a.guest.receive()).toEqual(sent.slice(0, 2));
+    // The more of them, the more it uses.
+    expect(a.asks(0).length).toBeGreaterThan(asked.length);
     await a.tell(pages.slice(2));
     const fourth = frame(1, 2, 64, 4);
     expect(pass(fourth)).toEqual([sent[2], fourth]);
