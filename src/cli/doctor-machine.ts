@@ -13,6 +13,8 @@ export interface Machine {
   /** Such as "20.19.0". */
   nodeVersion: string;
   uid: number;
+  /** Groups of this process's user. */
+  gids: readonly number[];
   env: Record<string, string | undefined>;
   /** Text of a file, undefined when it cannot be read. */
   read(path: string): string | undefined;
@@ -42,6 +44,7 @@ export function thisMachine(env: Record<string, string | undefined>): Machine {
     arch: process.arch,
     nodeVersion: process.versions.node,
     uid: process.getuid?.() ?? 0,
+    gids: [...(process.getgroups?.() ?? []), process.getgid?.() ?? 0],
     env,
     read: (path) => attempt(() => readFileSync(path, "utf8")),
     kindOf: (path) => {

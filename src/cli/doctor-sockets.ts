@@ -2,13 +2,10 @@
 // it connects to nothing, because a connection to a listening port would be taken for a front-end.
 
 import { dirname } from "node:path";
-import { findGroup } from "../config/group.js";
 import type { PortConfig } from "../config/schema.js";
 import type { Check } from "./doctor-checks.js";
+import { libvirtChecks } from "./doctor-libvirt.js";
 import type { Machine } from "./doctor-machine.js";
-
-/** Users that run QEMU for libvirt: Debian's and Ubuntu's, Red Hat's and SUSE's. */
-const QEMU_USERS = ["libvirt-qemu", "qemu"];
 
 /** Checks of the control socket and of each port's. */
 export function socketChecks(machine: Machine, control: string, ports: readonly PortConfig[]): Check[] {
@@ -18,8 +15,7 @@ export function socketChecks(machine: Machine, control: string, ports: readonly 
     ...ports.map((port) =>
       port.role === "listen" ? listening(machine, `port ${port.name}`, port.path) : connecting(machine, port),
     ),
-    ...ports.flatMap((port) => (port.role === "listen" ? reachable(machine, port) : [])),
-    ...confinement(machine),
+    ...libvirtChecks(machine, ports),
   ];
 }
 
@@ -83,73 +79,4 @@ function isListened(machine: Machine, path: string): boolean {
     const match = /^\S+ \S+ \S+ ([0-9A-Fa-f]+) \S+ \S+ +\d+ (.*)$/.exec(line);
     return match !== null && match[2] === path && (Number.parseInt(match[1]!, 16) & 0x10000) !== 0;
   });
-}
-
-/** Whether libvirt's QEMU, where it is installed and another user than ours, gets to a listening socket. */
-function reachable(machine: Machine, port: PortConfig): Check[] {
-  const user = qemuUser(machine);
-  if (user === undefined || user.uid === machine.uid) return [];
-  const name = `port ${port.name} for ${user.name}`;
-  const allows = (entry: { mode: number; uid: number; gid: number }, bit: number) =>
-    ((entry.mode >> (entry.uid === user.uid ? 6 : user.gids.includes(entry.gid) ? 3 : 0)) & bit) !== 0;
-
-  for (let folder = dirname(port.path); ; folder = dirname(folder)) {
-    const found = machine.folder(folder);
-    if (found && !allows(found, 1)) {
-      const fix = `chmod o+x ${folder}, or put the socket in a folder that ${user.name} may enter`;
-      return [{ name, status: "warn", what: `libvirt's QEMU (${user.name}) may not enter ${folder}`, fix }];
-    }
-    if (folder === dirname(folder)) break;
-  }
-  // A socket is made with the umask's permissions, in which "others" may not write; connecting needs write.
-  const socket = { mode: port.mode ?? 0o755, uid: machine.uid, gid: port.gid ?? -1 };
-  if (!allows(socket, 2)) {
-    const group = machine.read("/etc/group") ?? "";
-    const usual =
-      ["kvm", "libvirt-qemu", "qemu"].find((g) => user.gids.includes(findGroup(group, g) ?? -1)) ?? user.name;
-    const fix = `add mode: "0660" and group: ${usual} to the port`;
-    return [{ name, status: "warn", what: `libvirt's QEMU (${user.name}) may not connect to ${port.path}`, fix }];
-  }
-  return [{ name, status: "ok", what: `libvirt's QEMU (${user.name}) may connect` }];
-}
-
-/** Number and groups of the user that runs libvirt's guests here. */
-function qemuUser(machine: Machine): { name: string; uid: number; gids: number[] } | undefined {
-  const users = (machine.read("/etc/passwd") ?? "").split("\n").map((line) => line.split(":"));
-  const entry = users.find(([name]) => QEMU_USERS.includes(name ?? ""));
-  if (entry === undefined) return undefined;
-  const [name = "", , uid, gid] = entry;
-  const gids = [Number(gid)];
-  for (const line of (machine.read("/etc/group") ?? "").split("\n")) {
-    const [, , groupId, members] = line.split(":");
-    if (members?.split(",").includes(name)) gids.push(Number(groupId));
-  }
-  return { name, uid: Number(uid), gids };
-}
-
-/** Confinement by the kernel that permissions do not show. */
-function confinement(machine: Machine): Check[] {
-  const checks: Check[] = [];
-  if (qemuUser(machine) === undefined) return checks;
-  if (machine.read("/sys/module/apparmor/parameters/enabled")?.trim() === "Y") {
-    checks.push({
-      name: "apparmor",
-      status: "warn",
-      what: "AppArmor is on: it lets libvirt's guests open only what their profile names",
-      fix:
-        "if a guest is refused (journalctl -k | grep DENIED), " +
-        "allow the path in /etc/apparmor.d/local/abstractions/libvirt-qemu",
-    });
-  }
-  if (machine.read("/sys/fs/selinux/enforce")?.trim() === "1") {
-    checks.push({
-      name: "selinux",
-      status: "warn",
-      what: "SELinux enforces: libvirt's guests reach only sockets with a label of theirs",
-      fix:
-        "if a guest is refused (ausearch -m avc -ts recent), " +
-        "label the folder: semanage fcontext -a -t svirt_image_t, then restorecon",
-    });
-  }
-  return checks;
 }

@@ -34,6 +34,7 @@ function machine(rest: Partial<Machine> = {}, files: Record<string, string> = {}
     arch: "x64",
     nodeVersion: "20.19.0",
     uid: 1000,
+    gids: [1000],
     env: { XDG_RUNTIME_DIR: "/run/user/1000" },
     read: (path) => texts[path],
     kindOf: (path) => (path === "/dev/kvm" ? "other" : "nothing"),
@@ -284,5 +285,57 @@ describe("this machine", () => {
     ]);
     await new Promise((resolve) => killed.on("exit", resolve));
     expect(check()).toBe(`${path} is left over from a process that ended: run will replace it`);
+  });
+});
+
+describe("libvirt", () => {
+  const users = {
+    "/etc/passwd": "libvirt-qemu:x:64055:108::/var/lib/libvirt:/usr/sbin/nologin\n",
+    "/etc/group": "kvm:x:108:\n",
+  };
+  const port = { name: "vm1", role: "connect", path: "/run/vhost/vm1", queues: 8 } satisfies PortConfig;
+  const check = (rest: Partial<Machine>) =>
+    find(socketChecks(machine(rest, users), "/run/c", [port]), "port vm1 for libvirt-qemu");
+  const folder = (mode: number, gid: number) => () => ({ mode, uid: 1000, gid });
+
+  it("may make its socket in a folder of a group that both are in, and only there", () => {
+    expect(check({ folder: folder(0o2770, 108), gids: [1000, 108] })).toMatchObject({ status: "ok" });
+    expect(check({ folder: folder(0o2750, 108), gids: [1000, 108] })).toMatchObject({
+      status: "warn",
+      what: expect.stringContaining("may not make a socket in /run/vhost"),
+      fix: "chgrp kvm /run/vhost; chmod 2770 /run/vhost",
+    });
+    expect(check({ folder: folder(0o777, 108), gids: [1000, 108] })?.what).toContain("a group of its own");
+    expect(check({ folder: folder(0o2770, 108) })).toMatchObject({
+      status: "warn",
+      fix: expect.stringContaining("SupplementaryGroups="),
+    });
+    expect(check({ folder: () => undefined })).toMatchObject({
+      status: "warn",
+      fix: expect.stringContaining("install -d"),
+    });
+    expect(check({ folder: folder(0o2770, 108), uid: 0 })).toMatchObject({ status: "ok" });
+  });
+
+  it("is named with what its version cannot do, and whom it asks for counters", () => {
+    const installed = (libvirt: string, vsctl?: string) =>
+      find(
+        socketChecks(
+          machine({
+            firstLine: (program) => (program === "libvirtd" ? libvirt : program === "ovs-vsctl" ? vsctl : undefined),
+          }),
+          "/run/c",
+          [],
+        ),
+        "libvirt",
+      );
+    expect(installed("libvirtd (libvirt) 9.0.0", "ringbridge-ovs-vsctl 0.1.0")).toMatchObject({
+      status: "ok",
+      what: expect.stringMatching(/^libvirt 9\.0\.0; .*<mtu>.*memoryBacking; virsh domifstat asks ringbridge/),
+    });
+    expect(installed("libvirtd (libvirt) 11.2.0")?.what).toBe(
+      "libvirt 11.2.0; virsh domifstat has no counters when libvirtd's PATH is as this one",
+    );
+    expect(find(socketChecks(machine(), "/run/c", []), "libvirt")).toBeUndefined();
   });
 });
