@@ -4,7 +4,8 @@ import { chain } from "./chain.js";
 import { hostile } from "./hostile.js";
 import { indirect } from "./indirect.js";
 import { learning } from "./learning.js";
-import type { Lesson } from "./lesson.js";
+import type { Lesson, SessionLesson } from "./lesson.js";
+import { memory } from "./memory.js";
 import { mergeable } from "./mergeable.js";
 import { offloads } from "./offloads.js";
 import { oneCopy } from "./one-copy.js";
@@ -13,7 +14,7 @@ import { packed } from "./packed.js";
 import { suppression } from "./suppression.js";
 import { twoIndices } from "./two-indices.js";
 
-export const LESSONS: readonly Lesson[] = [
+export const LESSONS: readonly (Lesson | SessionLesson)[] = [
   oneDescriptor,
   twoIndices,
   chain,
@@ -24,5 +25,9 @@ export const LESSONS: readonly Lesson[] = [
   offloads,
   learning,
   hostile,
+  memory,
   oneCopy,
 ];
+
+/** Those that have a machine. */
+export const MACHINE_LESSONS: readonly Lesson[] = LESSONS.filter((lesson): lesson is Lesson => "setup" in lesson);

@@ -1,6 +1,7 @@
 // What a lesson is: plain data and one predicate over the machine. The page shows it, tests run it to its end.
 
 import type { Event, Operation, SetupOptions, View } from "../machine/index.js";
+import type { SessionOptions } from "../machine/session/index.js";
 import type { Act } from "./act.js";
 
 export interface Lesson {
@@ -15,7 +16,20 @@ export interface Lesson {
   beats: readonly Beat[];
   exercise: Exercise;
   /** What stands beside the rings: the guests and the switch, or the same traffic on two forms of ring. */
-  extra?: "overview" | "compare" | "session";
+  extra?: "overview" | "compare";
+}
+
+/** A lesson on the messages of a vhost-user session, without rings. */
+export interface SessionLesson extends Pick<Lesson, "id" | "title" | "about"> {
+  session: SessionOptions;
+  beats: readonly SessionBeat[];
+  /** So many different mistakes are to be refused. */
+  exercise: { text: string; wanted: number };
+}
+
+export interface SessionBeat extends Pick<Beat, "text" | "predict" | "after"> {
+  /** The message that is the last one shown: "SET_FEATURES", "second ADD_MEM_REG", "end". */
+  until: string;
 }
 
 /** A piece of a lesson: it says something, asks, and shows. Texts are in the small markup of prose.ts. */

@@ -14,7 +14,7 @@ export const oneCopy: Lesson = {
       text: `Most software switches copy a frame twice: out of the sender's memory into a buffer of their own, and from there into the receiver's.
 In between they may think about it in peace.
 
-The switch on this page has both guests' memory before it, in one address space.`,
+The switch on this page has both guests' memory before it, in one address space: [the lesson before](#/lesson/memory) showed how.`,
       predict: {
         question:
           "How many bytes of a frame of 1000 bytes does this switch have to read before it can decide where it goes?",

@@ -29,7 +29,7 @@ on the blackboard.
   },
   {
     title: "A course on secure interfaces",
-    text: `- [A hostile driver](#/lesson/hostile), with all six chains of its exercise.
+    text: `- [A hostile driver](#/lesson/hostile) first, then [How a guest's RAM gets in](#/lesson/memory) and its mistakes.
 - Homework: choose one of the nine bad chains in the [laboratory](#/lab), find in the source pane the line that refuses it, and say which clause of the
 specification was broken.
 - Discussion: why does one bad buffer cost a frame and one bad index the queue?`,

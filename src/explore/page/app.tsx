@@ -2,6 +2,7 @@
 
 import { useEffect, useState } from "preact/hooks";
 import { LESSONS } from "../lessons/index.js";
+import type { SessionLesson } from "../lessons/lesson.js";
 import type { CoreFiles } from "./core-files.js";
 import { Home } from "./home.js";
 import { Lab } from "./lab.js";
@@ -12,7 +13,8 @@ import { Shortcuts } from "./shortcuts.js";
 import type { Session } from "./session.js";
 import { SessionContext } from "./session-context.js";
 import { Teach } from "./teach.js";
-import { type Page, readRoute } from "./url.js";
+import type { SessionLessonPage } from "./session-lesson.js";
+import { type Page, type Route, readRoute } from "./url.js";
 
 const TITLES: Record<Page, string> = {
   home: "Lessons",
@@ -59,7 +61,7 @@ export function App({ files }: { files: CoreFiles }) {
       )}
       {!problem && route.page === "home" && <Home files={files} />}
       {!problem && lesson && route.page === "lesson" && (
-        <LessonPage key={key} {...{ lesson, files, route }} onError={setError} />
+        <LessonOfKind key={key} {...{ lesson, files, route }} onError={setError} />
       )}
       {!problem && route.page === "lab" && <Lab key={key} {...{ files, route }} figure={figure} onError={setError} />}
       {!problem && route.page === "quiz" && <Quiz />}
@@ -67,6 +69,27 @@ export function App({ files }: { files: CoreFiles }) {
       {!figure && <Footer files={files} />}
     </SessionContext.Provider>
   );
+}
+
+interface LessonProps {
+  lesson: (typeof LESSONS)[number];
+  files: CoreFiles;
+  route: Route;
+  onError(error: Error): void;
+}
+
+function LessonOfKind({ lesson, files, route, onError }: LessonProps) {
+  if ("session" in lesson) return <SessionLessonLater lesson={lesson} first={route.beat ?? 0} onError={onError} />;
+  return <LessonPage {...{ lesson, files, route, onError }} />;
+}
+
+/** The session and its protocol are loaded for their lesson only. */
+function SessionLessonLater(props: { lesson: SessionLesson; first: number; onError(error: Error): void }) {
+  const [Page, setPage] = useState<typeof SessionLessonPage>();
+  useEffect(() => {
+    import("./session-lesson.js").then((loaded) => setPage(() => loaded.SessionLessonPage), props.onError);
+  }, []);
+  return Page ? <Page lesson={props.lesson} first={props.first} /> : <p class="loading">…</p>;
 }
 
 function Header({ page, session }: { page: Page; session: Session | undefined }) {

@@ -1,15 +1,15 @@
 // A lesson: its pieces one after the other, each asking before it shows, then the exercise. The machine stands beside the text, or
 // on a phone below the piece that it belongs to.
 
-import { useEffect, useId, useReducer, useState } from "preact/hooks";
+import { useEffect, useReducer, useState } from "preact/hooks";
 import { LESSONS } from "../lessons/index.js";
-import type { Beat, Lesson } from "../lessons/lesson.js";
+import type { Lesson } from "../lessons/lesson.js";
 import { decodeState, encodeState, makeSetup } from "../machine/index.js";
+import { BeatView } from "./beat-view.js";
 import { Compare } from "./compare.js";
 import type { CoreFiles } from "./core-files.js";
 import { Exercise } from "./exercise.js";
 import { useNarrow } from "./parts/narrow.js";
-import { Prose } from "./parts/prose.js";
 import { markDone } from "./progress.js";
 import { Session } from "./session.js";
 import { useKeysFor } from "./session-context.js";
@@ -65,9 +65,16 @@ function LessonBody({
       <Stage {...{ session }} sources={files.sources} shows={lesson.shows} overview={lesson.extra === "overview"} />
     </div>
   );
-  const number = LESSONS.indexOf(lesson) + 1;
-  const next = LESSONS[number];
-  const goOn = () => setBeat((at) => Math.min(last, at + 1));
+  const goOn = () => {
+    session.skip();
+    setBeat((at) => Math.min(last, at + 1));
+  };
+  const show = async (number: number) => {
+    // Whatever the reader has tried in between is put aside.
+    await session.replace(makeSetup(lesson.setup));
+    session.perform(lesson.beats.slice(0, number).flatMap(({ acts }) => acts ?? []));
+    session.play(lesson.beats[number]!.acts);
+  };
   const solved = () => {
     markDone(lesson.id);
     redraw(0);
@@ -75,13 +82,10 @@ function LessonBody({
   return (
     <main id="main" class="lesson">
       <article class="prose">
-        <p class="kicker">
-          Lesson {number} of {LESSONS.length}
-        </p>
-        <h1>{lesson.title}</h1>
+        <LessonHeading lesson={lesson} />
         {lesson.beats.slice(0, beat + 1).map((each, i) => (
           <div key={each.text} class="beat">
-            <BeatView beat={each} {...{ session }} active={i === beat} onDone={goOn} start={startOf(lesson, i)} />
+            <BeatView beat={each} active={i === beat} onDone={goOn} show={each.acts && (() => show(i))} />
             {narrow && i === beat && stage}
           </div>
         ))}
@@ -89,17 +93,7 @@ function LessonBody({
           <div class="beat">
             <Exercise exercise={lesson.exercise} {...{ session }} onSolved={solved} />
             {narrow && stage}
-            <nav class="go-on" aria-label="Next">
-              {next ? (
-                <a class="button" href={writeRoute({ page: "lesson", lesson: next.id })}>
-                  Next: {next.title} →
-                </a>
-              ) : (
-                <a class="button" href={writeRoute({ page: "quiz" })}>
-                  Ten questions →
-                </a>
-              )}
-            </nav>
+            <NextLesson lesson={lesson} />
           </div>
         )}
       </article>
@@ -108,93 +102,25 @@ function LessonBody({
   );
 }
 
-/** Setup and acts that lead to the start of a piece. */
-function startOf(lesson: Lesson, beat: number) {
-  return { setup: lesson.setup, acts: lesson.beats.slice(0, beat).flatMap(({ acts }) => acts ?? []) };
-}
-
-interface BeatProps {
-  beat: Beat;
-  session: Session;
-  /** The last one that is shown. */
-  active: boolean;
-  start: ReturnType<typeof startOf>;
-  onDone(): void;
-}
-
-type Stand = "asked" | "answered" | "shown";
-
-function BeatView({ beat, session, active, start, onDone }: BeatProps) {
-  const { text, predict, acts, after } = beat;
-  const [stand, setStand] = useState<Stand>(active ? (predict ? "asked" : "answered") : "shown");
-  const [choice, setChoice] = useState<number>();
-  const name = useId();
-  const show = async () => {
-    // Whatever the reader has tried in between is put aside.
-    await session.replace(makeSetup(start.setup));
-    session.perform(start.acts);
-    session.play(acts);
-    setStand("shown");
-  };
-  const goOn = () => {
-    session.skip();
-    onDone();
-  };
+/** Where one is among the lessons. */
+export function LessonHeading({ lesson }: { lesson: (typeof LESSONS)[number] }) {
   return (
     <>
-      <Prose text={text} />
-      {predict && (
-        <fieldset class="predict">
-          <legend>
-            <span class="tag">Predict</span> {predict.question}
-          </legend>
-          {predict.choices.map((text, i) => (
-            <label key={text} class={stand !== "asked" ? mark(i, choice, predict.right) : ""}>
-              <input
-                type="radio"
-                name={name}
-                disabled={stand !== "asked"}
-                checked={choice === i}
-                onChange={() => setChoice(i)}
-              />
-              <span>{text}</span>
-              {stand !== "asked" && i === predict.right && <strong> ✓ right</strong>}
-              {stand !== "asked" && i === choice && i !== predict.right && <strong> ✕ not so</strong>}
-            </label>
-          ))}
-          {stand === "asked" && (
-            <button type="button" class="primary" disabled={choice === undefined} onClick={() => setStand("answered")}>
-              That is my guess
-            </button>
-          )}
-          {stand !== "asked" && (
-            <div class="why" role="status">
-              <Prose text={predict.why} />
-            </div>
-          )}
-        </fieldset>
-      )}
-      {stand === "answered" && acts && (
-        <button type="button" class="primary show" onClick={show}>
-          ▶ Show me
-        </button>
-      )}
-      {stand === "shown" && after && <Prose text={after} />}
-      {active && (stand === "shown" || (stand === "answered" && !acts)) && (
-        <button type="button" class="go-on" onClick={goOn}>
-          Go on ↓
-        </button>
-      )}
-      {stand === "shown" && acts && (
-        <button type="button" class="quiet again" onClick={show}>
-          ↺ Show it again
-        </button>
-      )}
+      <p class="kicker">
+        Lesson {LESSONS.indexOf(lesson) + 1} of {LESSONS.length}
+      </p>
+      <h1>{lesson.title}</h1>
     </>
   );
 }
 
-function mark(i: number, choice: number | undefined, right: number): string {
-  if (i === right) return "is-right";
-  return i === choice ? "is-wrong" : "";
+export function NextLesson({ lesson }: { lesson: (typeof LESSONS)[number] }) {
+  const next = LESSONS[LESSONS.indexOf(lesson) + 1];
+  return (
+    <nav class="go-on" aria-label="Next">
+      <a class="button" href={writeRoute(next ? { page: "lesson", lesson: next.id } : { page: "quiz" })}>
+        {next ? `Next: ${next.title} →` : "Ten questions →"}
+      </a>
+    </nav>
+  );
 }

@@ -39,12 +39,14 @@ export function Stage({ session, sources, shows, overview, figure, children }: P
   const touched = touchedBy(session.current);
   return (
     <section class={`stage ${figure ? "is-figure" : ""}`} aria-label="The machine">
-      {overview && <Overview view={session.view} current={session.current} />}
-      <div class="rings" data-count={shows.length}>
-        {shows.map((name) => {
-          const queue = queueNamed(session, name);
-          return queue && <Ring key={name} queue={queue} touched={touched} />;
-        })}
+      <div class="pictures">
+        {overview && <Overview view={session.view} current={session.current} />}
+        <div class="rings" data-count={shows.length}>
+          {shows.map((name) => {
+            const queue = queueNamed(session, name);
+            return queue && <Ring key={name} queue={queue} touched={touched} />;
+          })}
+        </div>
       </div>
       <Caption session={session} />
       <Controls session={session} />
