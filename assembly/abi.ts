@@ -8,7 +8,7 @@
 // - "worker" fields belong to the worker that polls the queue, or that holds the receiveq.
 // A list {count, items…} is never changed in place: a new one is published and the old one freed after the grace period.
 
-export const ABI_VERSION: u32 = 12;
+export const ABI_VERSION: u32 = 13;
 
 /** Longest burst that is taken from a transmitq at once. */
 export const BURST: u32 = 64;
@@ -111,6 +111,8 @@ export class Port {
   translated: u32 = 0;
   /** -> list {count, Tap pointer…} of what captures its frames, 0 while nothing does. Published. */
   captures: u32 = 0;
+  /** 1: the operator has put it out of use. None of its queues is enabled then. Published. */
+  adminDown: u32 = 0;
 }
 
 /** One port in one capture; behind the struct a TapCounters for each worker (assembly/capture.ts). */

@@ -14,7 +14,14 @@ import { captureBurst, capturesOf, noteDrop, noteDrops, publishCaptures } from "
 import { gather } from "../memory/copy";
 import { ETHERNET_HEADER, isGroup, isReserved, MAC_MASK } from "../net/ethernet";
 import { readOffloads } from "../net/offload";
-import { DROP_BAD_SOURCE, DROP_HAIRPIN, DROP_NO_PORT, DROP_PORT_DOWN, DROP_RESERVED } from "../spec/status";
+import {
+  DROP_ADMIN_DOWN,
+  DROP_BAD_SOURCE,
+  DROP_HAIRPIN,
+  DROP_NO_PORT,
+  DROP_PORT_DOWN,
+  DROP_RESERVED,
+} from "../spec/status";
 import { trace, TRACE_FORWARD, TRACE_LEARN } from "../trace";
 import { complete, dequeue, discard } from "../virtq/dequeue";
 import { enqueue } from "../virtq/enqueue";
@@ -189,8 +196,9 @@ function deliverGroups(worker: Worker, queue: Queue): void {
     store<u8>(worker.groupOf + port.id, 0);
     const receiveq = steer(worker, queue, port);
     if (receiveq == 0) {
-      countDrop(queue, DROP_PORT_DOWN, group.count);
-      noteDrops(worker, group.first, group.count, DROP_PORT_DOWN);
+      const cause = atomic.load<u32>(group.port, offsetof<Port>("adminDown")) ? DROP_ADMIN_DOWN : DROP_PORT_DOWN;
+      countDrop(queue, cause, group.count);
+      noteDrops(worker, group.first, group.count, cause);
     } else enqueue(worker, queue, changetype<Queue>(receiveq), group.first, group.count);
   }
   worker.groups = 0;

@@ -54,4 +54,6 @@ export const DROP_WINDOW = 15;
 export const DROP_MTU = 16;
 /** Nobody has said yet where the receive buffer's I/O virtual address lies (IOTLB). Counted on the receiveq. */
 export const DROP_TRANSLATION = 17;
-export const DROP_CAUSES = 18;
+/** The port is administratively down. Counted on its own transmitq, and on that of who sends to it. */
+export const DROP_ADMIN_DOWN = 18;
+export const DROP_CAUSES = 19;

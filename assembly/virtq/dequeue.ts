@@ -22,6 +22,7 @@ import { generationOf, keepSpan } from "../memory/regions";
 import { holdForBurst } from "../memory/windows";
 import { ETHERNET_HEADER } from "../net/ethernet";
 import {
+  DROP_ADMIN_DOWN,
   DROP_DISABLED,
   DROP_TRANSLATION,
   DROP_TX_OVERSIZE,
@@ -221,18 +222,19 @@ export function complete(worker: Worker, queue: Queue): void {
 
 /**
  * Takes what a disabled transmitq holds and gives it back unsent, counted (virtio-user and QEMU disable before a stop).
- * One that may still be enabled is left alone for a while.
+ * One that may still be enabled is left alone for a while, unless the operator has put the port out of use.
  */
 export function discard(worker: Worker, queue: Queue, now: u32): u32 {
   if (queue.status != QUEUE_OK) return 0;
-  if (now < queue.drainFrom) {
+  const down = atomic.load<u32>(queue.port, offsetof<Port>("adminDown"));
+  if (!down && now < queue.drainFrom) {
     if (queue.drainFrom == HOLD_UNSEEN) queue.drainFrom = now + HOLD_SECONDS;
     return 0;
   }
   const count = queue.packed ? passBack(worker, queue, true) : passBack(worker, queue, false);
   if (count == 0) return 0;
   queue.frames += count;
-  countDrop(queue, DROP_DISABLED, count);
+  countDrop(queue, down ? DROP_ADMIN_DOWN : DROP_DISABLED, count);
   complete(worker, queue);
   return count;
 }

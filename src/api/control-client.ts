@@ -5,6 +5,7 @@ import {
   CAPTURE_HEADER,
   type CaptureOptions,
   type FdbEntryStatus,
+  type PlugResult,
   type ReloadResult,
   type SwitchStatus,
   type VersionStatus,
@@ -12,6 +13,16 @@ import {
 
 /** Far beyond what any answer takes: a switch that needs longer hangs. Milliseconds. */
 const TIMEOUT_MS = 10_000;
+
+/** The switch has answered, and not done what it was asked: the HTTP status says why (control-server.ts). */
+export class RefusedError extends Error {
+  constructor(
+    message: string,
+    readonly status: number,
+  ) {
+    super(message);
+  }
+}
 
 /** A capture that runs in a switch. */
 export interface RunningCapture {
@@ -21,6 +32,10 @@ export interface RunningCapture {
   stop(): Promise<void>;
   /** Reads no more: ends the capture at once. */
   abandon(): void;
+}
+
+function portPath(name: string, owner: string): string {
+  return `/v1/ports/${encodeURIComponent(name)}?owner=${encodeURIComponent(owner)}`;
 }
 
 /** Asks one switch. Every method rejects with an Error whose message is a sentence for the operator. */
@@ -57,6 +72,16 @@ export class ControlClient {
     return this.#ask("POST", "/v1/reload");
   }
 
+  /** Makes a port be there, as a configuration file would say it. Again the same changes nothing. */
+  plug(name: string, port: unknown, owner: string): Promise<PlugResult> {
+    return this.#ask("PUT", portPath(name, owner), JSON.stringify(port));
+  }
+
+  /** Takes a plugged port away; resolves to false when there is none of that name. */
+  async unplug(name: string, owner: string): Promise<boolean> {
+    return (await this.#ask<{ removed: boolean }>("DELETE", portPath(name, owner))).removed;
+  }
+
   /** Starts to capture the frames of ports. */
   async capture({ ports, snapLength, filter, count }: CaptureOptions): Promise<RunningCapture> {
     const query = new URLSearchParams(ports.map((port) => ["port", port]));
@@ -84,11 +109,11 @@ export class ControlClient {
     }
   }
 
-  async #ask<T>(method: string, path: string): Promise<T> {
-    const response = await this.#request(method, path);
-    const body = await this.#whole(response);
-    if (response.statusCode !== 200) throw this.#refusal(response.statusCode ?? 0, body);
-    return this.#parsed(body) as T;
+  async #ask<T>(method: string, path: string, body?: string): Promise<T> {
+    const response = await this.#request(method, path, body);
+    const answer = await this.#whole(response);
+    if (response.statusCode !== 200) throw this.#refusal(response.statusCode ?? 0, answer);
+    return this.#parsed(answer) as T;
   }
 
   #parsed(body: string): unknown {
@@ -101,13 +126,12 @@ export class ControlClient {
 
   #refusal(status: number, body: string): Error {
     const text = (this.#parsed(body) as { error?: unknown } | null)?.error;
-    return new Error(
-      typeof text === "string" ? text : `the switch at ${this.path} answered with HTTP status ${status}`,
-    );
+    const sentence = typeof text === "string" ? text : `the switch at ${this.path} answered with HTTP status ${status}`;
+    return new RefusedError(sentence, status);
   }
 
   /** The answer's head; its body is still to come. */
-  #request(method: string, path: string): Promise<IncomingMessage> {
+  #request(method: string, path: string, body?: string): Promise<IncomingMessage> {
     return new Promise((resolve, reject) => {
       const outgoing = request(
         // No agent: one connection for one question, so that nothing keeps the process alive afterwards.
@@ -123,7 +147,7 @@ export class ControlClient {
       );
       outgoing.on("timeout", () => outgoing.destroy(Object.assign(new Error(), { code: "ETIMEDOUT" })));
       outgoing.on("error", (error) => reject(new Error(this.#fault(error))));
-      outgoing.end();
+      outgoing.end(body);
     });
   }
 

@@ -5,10 +5,13 @@
 //   GET  /v1/fdb                FdbEntryStatus[]
 //   POST /v1/fdb/flush[?port=]  {"flushed": number}
 //   POST /v1/reload             ReloadResult
+//   PUT  /v1/ports/NAME[?owner=]     a port as a configuration file has it, JSON: PlugResult
+//   DELETE /v1/ports/NAME[?owner=]   {"removed": boolean}
 //   GET  /v1/capture?port=…     pcapng as it comes (src/api/capture-route.ts)
 //   DELETE /v1/capture/ID       ends a capture: {}
 //
-// A failure is {"error": text}: 400 for a query that makes no sense, 404 for what does not exist, 405 for a wrong method, 422 for a configuration that is
+// A failure is {"error": text}: 400 for a query that makes no sense, 404 for what does not exist, 405 for a wrong method,
+// 409 for a port that does not go together with others, 413 for a body that is too long, 422 for a configuration that is
 // not accepted (a line of text for each problem), 500 for anything else.
 
 import { createServer, type Server } from "node:http";
@@ -16,6 +19,8 @@ import { getRequestListener } from "@hono/node-server";
 import { Hono } from "hono";
 import { ConfigError } from "../config/problems.js";
 import { captureRoutes } from "./capture-route.js";
+import { PortConflict } from "./live-ports.js";
+import { portRoutes } from "./port-routes.js";
 import { claimSocketPath } from "../sys/stale.js";
 import type { SwitchControl, VersionStatus } from "./status.js";
 
@@ -52,6 +57,7 @@ export function controlRoutes(control: SwitchControl): Hono {
     return context.json({ flushed: control.flushFdb(port) });
   });
   captureRoutes(app, control);
+  portRoutes(app, control);
   app.post("/v1/reload", async (context) => context.json(await control.reload()));
 
   for (const { path, allow } of [
@@ -60,6 +66,7 @@ export function controlRoutes(control: SwitchControl): Hono {
     { path: "/v1/fdb", allow: "GET" },
     { path: "/v1/fdb/flush", allow: "POST" },
     { path: "/v1/reload", allow: "POST" },
+    { path: "/v1/ports/:name", allow: "PUT, DELETE" },
     { path: "/v1/capture", allow: "GET" },
     { path: "/v1/capture/:id", allow: "DELETE" },
   ]) {
@@ -70,8 +77,13 @@ export function controlRoutes(control: SwitchControl): Hono {
     });
   }
   app.notFound((context) => context.json({ error: `there is nothing at ${context.req.path}` }, 404));
-  app.onError((error, context) => context.json({ error: error.message }, error instanceof ConfigError ? 422 : 500));
+  app.onError((error, context) => context.json({ error: error.message }, statusOf(error)));
   return app;
+}
+
+function statusOf(error: Error): 409 | 422 | 500 {
+  if (error instanceof ConfigError) return 422;
+  return error instanceof PortConflict ? 409 : 500;
 }
 
 /**

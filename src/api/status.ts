@@ -73,6 +73,12 @@ export interface PortStatus {
    * waits for one.
    */
   migration?: { role: "source" } | { role: "postcopy"; lateBytes: number };
+  /** False: the operator has put it out of use; what comes from it and goes to it is dropped (`admin-down`). */
+  adminStateUp: boolean;
+  /** The guest's driver uses its rings: frames can pass both ways, as far as the switch can tell. */
+  wired: boolean;
+  /** Who has plugged it over the control socket; absent for a port of the configuration. */
+  owner?: string;
   /** The last thing that went wrong on this port, if any: what, and what to do. */
   lastError?: string;
 }
@@ -137,6 +143,16 @@ export interface ReloadResult {
   needsRestart?: string[];
 }
 
+/** What came of making a port be as it should be. */
+export type PortChange = "added" | "changed" | "unchanged";
+
+/** What `plug` did. */
+export interface PlugResult {
+  change: PortChange;
+  /** Of a change: its front-end has not noticed. False: it was disconnected, and may connect again. */
+  live?: boolean;
+}
+
 /** Who answers on a control socket. `api` is raised when a client of an older number would misread the answers. */
 export interface VersionStatus {
   name: "ringbridge";
@@ -177,6 +193,10 @@ export interface SwitchControl {
   fdb(limit?: number): FdbEntryStatus[];
   flushFdb(port?: string): number;
   reload(): Promise<ReloadResult>;
+  /** Makes a port be there as a configuration file would say it. */
+  plug(name: string, port: unknown, owner: string): Promise<PlugResult>;
+  /** False when there is no such port. */
+  unplug(name: string, owner: string): Promise<boolean>;
   /** Rejects with a FilterError when the filter is none, with an Error when there is no such port or no room. */
   capture(options: CaptureOptions): Promise<CaptureStream>;
   /** The stream of a capture comes to its end, with all that was captured so far. False when there is no such capture. */

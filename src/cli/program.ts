@@ -90,7 +90,7 @@ function createProgram(io: Io, perform: Perform): Command {
     .argument("[config.yaml]", "configuration file; SIGHUP reads it again")
     .option(
       "-p, --port <port>",
-      "NAME=listen:PATH or NAME=connect:PATH[,mode=0660,group=kvm,queues=4,mac=MAC,mtu=N,offloads=false,iommu=true,postcopy=true]",
+      "NAME=listen:PATH or NAME=connect:PATH[,mode=0660,group=kvm,queues=4,mac=MAC,mtu=N,offloads=false,iommu=true,postcopy=true,admin-state-up=false]",
       collect,
     )
     .option(
@@ -104,6 +104,7 @@ function createProgram(io: Io, perform: Perform): Command {
       collect,
     )
     .option("--print-capabilities", "print what kind of vhost-user back-end this is, as JSON, and do nothing else")
+    .option("--empty", "start without ports: ringbridge vif plug and ringbridge agent bring them")
     .option("--workers <n>", "data path threads", numberOrText)
     .option("--poll", "never sleep: lowest latency, one whole core per worker")
     .option("--record <folder>", "write a transcript of every front-end's connection there: see ringbridge transcript")
@@ -343,6 +344,7 @@ function createProgram(io: Io, perform: Perform): Command {
 
 interface RunFlags {
   port?: string[];
+  empty?: boolean;
   workers?: number | string;
   poll?: boolean;
   record?: string;

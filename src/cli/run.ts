@@ -5,8 +5,8 @@
 
 import type { Logger } from "pino";
 import type { ControlServer } from "../api/control-server.js";
+import { type ChangeableSwitch, LivePorts } from "../api/live-ports.js";
 import type { ReloadResult, SwitchControl } from "../api/status.js";
-import { diffConfig, liveConfig } from "../config/diff.js";
 import { loadConfig } from "../config/load.js";
 import { ConfigError } from "../config/problems.js";
 import type { SwitchConfig } from "../config/schema.js";
@@ -26,6 +26,8 @@ export interface RunOptions {
   /** Values of --fd. */
   fd?: string[];
   printCapabilities?: boolean;
+  /** No ports are no mistake: they will be plugged. */
+  empty?: boolean;
   control?: string;
   /** As written; the configuration's checks judge it. */
   workers?: unknown;
@@ -41,8 +43,7 @@ export interface RunOptions {
 }
 
 /** The switch as this command uses it. */
-export interface RunningSwitch extends Omit<SwitchControl, "reload">, LiveSource {
-  applyConfig(config: SwitchConfig): Promise<ReloadResult>;
+export interface RunningSwitch extends ChangeableSwitch, LiveSource {
   stop(): Promise<void>;
 }
 
@@ -61,8 +62,11 @@ export async function runCommand(options: RunOptions, io: Io, startSwitch = star
     io.stdout.write(`${JSON.stringify({ type: "net" })}\n`);
     return 0;
   }
-  if (options.config === undefined && !options.port?.length && !options.socketPath?.length && !options.fd?.length) {
-    throw new UsageError("nothing to run: give a configuration file, or ports such as --port vm1=listen:/tmp/vm1.sock");
+  const given = [options.port, options.socketPath, options.fd].some((list) => list?.length);
+  if (options.config === undefined && !given && !options.empty) {
+    throw new UsageError(
+      "nothing to run: give a configuration file, or ports such as --port vm1=listen:/tmp/vm1.sock, or --empty",
+    );
   }
   const load = () =>
     loadConfig({
@@ -91,10 +95,11 @@ export async function runCommand(options: RunOptions, io: Io, startSwitch = star
     // HTTP is loaded while the workers come up: the ports need not wait for it.
     const serverModule = import("../api/control-server.js");
     running = await starting;
-    const reload = reloader(running, config, options.config === undefined ? undefined : load, options.config, log);
+    const ports = new LivePorts(running, config, options.config === undefined ? undefined : load);
+    const reload = () => loggedReload(ports, options.config, log);
     live = await startLive(config, running);
     const { startControlServer } = await serverModule;
-    server = await startControlServer({ path: config.control, control: withReload(running, reload, live?.url) });
+    server = await startControlServer({ path: config.control, control: controlOf(running, ports, reload, live?.url) });
     ended.onHangup(() => void reload().catch(() => {}));
     announce(config, live, io);
     await ended.promise;
@@ -170,41 +175,22 @@ function untilSignal(io: Io, log: Logger): UntilSignal {
   };
 }
 
-/**
- * A function that reads the configuration again and applies it, one call after the other. It logs how it went, and
- * rejects as well, for the caller on the control socket. `load` is undefined when there is no file.
- */
-function reloader(
-  running: RunningSwitch,
-  config: SwitchConfig,
-  load: (() => SwitchConfig) | undefined,
-  file: string | undefined,
-  log: Logger,
-): () => Promise<ReloadResult> {
-  let current = config;
-  let last: Promise<unknown> = Promise.resolve();
-  const reloadOnce = async (): Promise<ReloadResult> => {
-    if (load === undefined) throw new Error("there is no configuration file to read again: the switch was given flags");
-    const wanted = load();
-    const { needsRestart } = diffConfig(current, wanted);
-    const next = liveConfig(current, wanted);
-    const result = await running.applyConfig(next);
-    current = next;
+/** Reads the configuration again and applies it. Logs how it went, and rejects as well, for the control socket. */
+async function loggedReload(ports: LivePorts, file: string | undefined, log: Logger): Promise<ReloadResult> {
+  try {
+    const result = await ports.reload();
     log.info(`read ${file} again: ${changes(result)}`);
+    const { needsRestart = [] } = result;
     if (needsRestart.length > 0) {
       log.warn(`${needsRestart.join(", ")} changed in ${file}, but only a restart can apply that: still as before`);
     }
-    return { ...result, needsRestart };
-  };
-  return () => {
-    const result = last.then(reloadOnce);
-    last = result.catch((error: unknown) => {
-      const lines = error instanceof ConfigError ? error.lines : [(error as Error).message];
-      for (const line of lines) log.error(`reload: ${line}`);
-      if (error instanceof ConfigError) log.error("reload: nothing was changed, the old configuration stays");
-    });
     return result;
-  };
+  } catch (error) {
+    const lines = error instanceof ConfigError ? error.lines : [(error as Error).message];
+    for (const line of lines) log.error(`reload: ${line}`);
+    if (error instanceof ConfigError) log.error("reload: nothing was changed, the old configuration stays");
+    throw error;
+  }
 }
 
 function changes(result: ReloadResult): string {
@@ -221,17 +207,20 @@ async function startLive(config: SwitchConfig, source: LiveSource): Promise<Live
   return startLiveServer({ ...config.web, source });
 }
 
-function withReload(
+function controlOf(
   running: RunningSwitch,
+  ports: LivePorts,
   reload: () => Promise<ReloadResult>,
   web: string | undefined,
 ): SwitchControl {
   return {
-    status: () => ({ ...running.status(), web }),
+    status: () => ({ ...ports.status(), web }),
     fdb: () => running.fdb(),
     flushFdb: (port) => running.flushFdb(port),
     capture: (options) => running.capture(options),
     stopCapture: (id) => running.stopCapture(id),
+    plug: (name, port, owner) => ports.plug(name, port, owner),
+    unplug: (name, owner) => ports.unplug(name, owner),
     reload,
   };
 }

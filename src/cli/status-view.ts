@@ -99,7 +99,7 @@ function ports(list: readonly PortStatus[], rates: ReadonlyMap<string, PortRates
       const rate = rates.get(port.name);
       return [
         port.name,
-        port.state,
+        port.adminStateUp ? port.state : `${port.state}, admin down`,
         formatDuration(port.stateForMs),
         formatCount(port.rxFrames),
         rate ? formatRate(rate.rxFrames, "pps") : "-",
@@ -127,7 +127,9 @@ function migration(under: NonNullable<PortStatus["migration"]>): string {
 function portDetail(port: PortStatus): string {
   const peer = port.peerPid === undefined ? "" : `, front-end process ${port.peerPid}`;
   const times = port.connections === 0 ? "never connected" : `connected ${howOften(port.connections)}`;
-  const parts = [`${port.name}: ${port.role} ${port.path}${peer}, ${times}`];
+  const plugged = port.owner === undefined ? "" : `, plugged by ${port.owner}`;
+  const parts = [`${port.name}: ${port.role} ${port.path}${peer}, ${times}${plugged}`];
+  if (!port.adminStateUp) parts.push(indent("admin down: what comes from its guest and goes to it is dropped"));
   if (port.lastError !== undefined) parts.push(indent(`last error: ${port.lastError}`));
   if (port.state === "waiting") {
     parts.push(indent(WAITS_FOR[port.role]));

@@ -141,6 +141,7 @@ export function checkPort(
   if (port.iommu && port.postcopy) {
     report("postcopy", "key", "a guest behind a virtual IOMMU can not be moved by postcopy: remove it, or iommu");
   }
+  if (parsed.data["admin-state-up"] === false) port.adminStateUp = false;
   if (parsed.data.group !== undefined) {
     const gid = context.lookupGroup(parsed.data.group);
     if (gid === undefined) {

@@ -39,6 +39,12 @@ export function diffConfig(before: SwitchConfig, after: SwitchConfig): ConfigDif
   };
 }
 
+/** Whether a port that is attached and forwards can take the change as it is, and loses nothing by it. */
+export function changesLive(before: PortConfig, after: PortConfig): boolean {
+  const fixed = ({ mtu: _, adminStateUp: __, ...rest }: PortConfig) => rest;
+  return isDeepStrictEqual(fixed(before), fixed(after));
+}
+
 /** The part of `after` that a switch running `before` can take: its ports. Everything else stays as it runs. */
 export function liveConfig(before: SwitchConfig, after: SwitchConfig): SwitchConfig {
   return { ...before, ports: after.ports };

@@ -9,7 +9,7 @@ const FORM = "NAME=listen:PATH or NAME=connect:PATH, then ,mode=0660 ,group=kvm 
 /** Keys whose values are numbers. */
 const NUMBERS = ["queues", "mtu"];
 /** Keys whose values are true or false. */
-const SWITCHES = ["offloads", "iommu", "postcopy"];
+const SWITCHES = ["offloads", "iommu", "postcopy", "admin-state-up"];
 
 /**
  * Reads the value of one --port flag. Relative paths start from the working folder. A comma ends the path, so a path

@@ -34,6 +34,8 @@ export interface PortConfig {
   iommu?: boolean;
   /** Postcopy migration to the port is offered: its front-end gets power over all of the switch's memory. */
   postcopy?: boolean;
+  /** False: it passes no frames, though its front-end may attach and stays attached; absent: it passes them. */
+  adminStateUp?: boolean;
 }
 
 export interface FdbConfig {
@@ -164,6 +166,7 @@ export const PortSchema = z.strictObject({
   offloads: trueOrFalse().optional(),
   iommu: trueOrFalse().optional(),
   postcopy: trueOrFalse().optional(),
+  "admin-state-up": trueOrFalse().optional(),
 });
 
 /** The keys that may stand in each section, for "did you mean". */

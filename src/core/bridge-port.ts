@@ -154,6 +154,10 @@ export class BridgePort {
   logStruct: Struct<typeof layout.DirtyLog> | undefined;
   /** Workers are to say when they have made marks in it, see `takeMarks`. It holds from the next `Bridge.setLog` on. */
   logWatched = false;
+  /** False: the operator has put it out of use. What its front-end has enabled stays known in its queues. */
+  adminUp = true;
+  /** The change of its receiveqs that is under way, if any. */
+  publishing: Promise<void> = Promise.resolve();
   /** Offsets of the Tap structs in use. */
   taps: readonly number[] = [];
   constructor(

@@ -103,8 +103,8 @@ export class Bridge {
     this.chunks = new ChunkPools(this.views, control, this.workers, windowsStart, chunkWindows);
   }
 
-  /** Makes a port with no memory and no rings. Throws when all numbers are taken. */
-  addPort(): BridgePort {
+  /** Makes a port with no memory and no rings, in use or not (setAdminUp). Throws when all numbers are taken. */
+  addPort(adminUp = true): BridgePort {
     let id = 0;
     while (this.ports.has(id)) id++;
     if (id >= layout.PORTS_MAX) throw new Error(`a switch has at most ${layout.PORTS_MAX} ports`);
@@ -113,7 +113,9 @@ export class Bridge {
     struct.set("regions", this.list([], 8));
     struct.set("writable", struct.get("regions"));
     struct.set("receiveqs", this.list([]));
+    struct.set("adminDown", Number(!adminUp));
     const port = new BridgePort(id, struct);
+    port.adminUp = adminUp;
     this.ports.set(id, port);
     Atomics.store(this.views.i32, (this.core.get("ports") >>> 2) + id, struct.at);
     return port;
@@ -299,7 +301,7 @@ export class Bridge {
       if (translated) giveBacklog(queue, this);
       else takeBacklog(queue, this);
     }
-    struct.set("enabled", Number(options.enabled));
+    struct.set("enabled", Number(options.enabled && port.adminUp));
     struct.set("callFd", options.callFd);
     struct.set("nextAvail", ring.nextAvail & 0xffff);
     struct.set("callPending", 0);
@@ -383,10 +385,25 @@ export class Bridge {
     if (!queue || queue.enabled === enabled) return;
     queue.enabled = enabled;
     if (!enabled) queue.struct.set("drainFrom", 0);
-    queue.struct.publish("enabled", Number(enabled));
+    queue.struct.publish("enabled", Number(enabled && port.adminUp));
     if (!queue.running && !queue.paused) return;
     if (queue.isReceiveq) await this.publishReceiveqs(port);
     else await this.grace();
+  }
+
+  /**
+   * Puts a port out of use, or back: nothing is delivered to it, and its transmitqs are drained and their frames discarded
+   * and counted, whatever its front-end enables. When this is done no frame of before is under way, and the addresses
+   * behind a port that went down are forgotten.
+   */
+  async setAdminUp(port: BridgePort, up: boolean): Promise<void> {
+    if (port.adminUp === up) return;
+    port.adminUp = up;
+    port.struct.publish("adminDown", Number(!up));
+    for (const queue of port.queues.values()) queue.struct.publish("enabled", Number(queue.enabled && up));
+    await this.publishReceiveqs(port);
+    await this.grace();
+    if (!up) this.flushFdb(port);
   }
 
   /** Swaps the call descriptor; when done the old one is no longer written to. */
@@ -466,19 +483,29 @@ export class Bridge {
    * New lists of where frames may be delivered on this port, and of ports that take floods. With several workers the
    * queues are locked during the change; they are not, afterwards, when there are enough for each worker to have its own.
    */
-  private async publishReceiveqs(port: BridgePort): Promise<void> {
-    const running = [...port.queues.values()].filter((queue) => queue.takesFrames).sort((a, b) => a.index - b.index);
+  private publishReceiveqs(port: BridgePort): Promise<void> {
+    // The operator and the front-end may change the same port: one after the other.
+    port.publishing = port.publishing.then(() => this.publishReceiveqsNow(port));
+    return port.publishing;
+  }
+
+  private async publishReceiveqsNow(port: BridgePort): Promise<void> {
     const several = this.workers.length > 1;
     if (several) {
       for (const queue of port.queues.values()) if (queue.isReceiveq) queue.struct.publish("shared", 1);
       await this.grace();
     }
+    const running = [...port.queues.values()]
+      .filter((queue) => port.adminUp && queue.takesFrames)
+      .sort((a, b) => a.index - b.index);
     await this.replace(port.struct, "receiveqs", this.list(running.map((queue) => queue.struct.at)));
     if (several && running.length >= this.workers.length) {
       // What waits in a backlog may be taken to its ring by any of them.
       for (const queue of running) if (queue.backlog === undefined) queue.struct.publish("shared", 0);
     }
-    const flooded = [...this.ports.values()].filter((p) => [...p.queues.values()].some((queue) => queue.takesFrames));
+    const flooded = [...this.ports.values()].filter(
+      (p) => p.adminUp && [...p.queues.values()].some((queue) => queue.takesFrames),
+    );
     await this.replace(this.core, "floodList", this.list(flooded.map((p) => p.struct.at)));
     await this.publishBacklogs();
   }

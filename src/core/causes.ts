@@ -1,6 +1,7 @@
 // The words for the numbers of assembly/spec/status.ts: what a drop cause and a broken queue mean to an operator.
 
 import {
+  DROP_ADMIN_DOWN,
   DROP_BAD_SOURCE,
   DROP_CAUSES,
   DROP_DISABLED,
@@ -128,6 +129,12 @@ const CAUSES: Record<number, DropCause> = {
     name: "translation",
     explanation: "The receiving guest's buffer lies behind its virtual IOMMU, which had not said yet where.",
     hint: "Normal for the first frames; for more of them keep buffers mapped in that guest (iommu=pt, iommu.strict=0).",
+  },
+  [DROP_ADMIN_DOWN]: {
+    name: "admin-down",
+    explanation:
+      "The frame came from, or was for, a port that the operator has put out of use (admin-state-up: false).",
+    hint: "Set admin-state-up to true where the port comes from: its guest is still attached and goes on at once.",
   },
 };
 

@@ -1,6 +1,6 @@
 // GENERATED from assembly/abi.ts by tools/layout-transform.mjs at every build. Do not edit.
 
-export const ABI_VERSION = 12;
+export const ABI_VERSION = 13;
 export const BACKLOG_SECONDS = 2;
 export const BURST = 64;
 export const CALLS_MAX = 32768;
@@ -217,7 +217,7 @@ export const Placement = {
 } as const;
 
 export const Port = {
-  size: 32,
+  size: 36,
   fields: {
     id: { offset: 0, type: "u32" },
     regions: { offset: 4, type: "u32" },
@@ -227,6 +227,7 @@ export const Port = {
     writable: { offset: 20, type: "u32" },
     translated: { offset: 24, type: "u32" },
     captures: { offset: 28, type: "u32" },
+    adminDown: { offset: 32, type: "u32" },
   },
 } as const;
 

@@ -33,6 +33,8 @@ export class Connection {
   private memoryTimer: NodeJS.Timeout | undefined;
   private readonly begun = performance.now();
   private askedForPairs = false;
+  /** Came while a message was being carried out. */
+  private changedMtu: { mtu: number | null } | undefined;
   private readonly record: OpenTranscript | undefined;
   /** For the transcript: why the connection is over. */
   private reason: string | undefined;
@@ -68,6 +70,12 @@ export class Connection {
   /** What has been negotiated. */
   get session(): SessionState {
     return this.state;
+  }
+
+  /** The device has another MTU, or none, from now on: GET_CONFIG says so, when a message in hand is done. */
+  setMtu(mtu: number | null): void {
+    if (this.busy) this.changedMtu = { mtu };
+    else this.state = { ...this.state, mtu };
   }
 
   /** Ends the connection: rings stopped, memory unmapped, descriptors closed. */
@@ -171,7 +179,8 @@ export class Connection {
       transcript?.effects(turn.effects, outcomes);
       turn = settle(turn, outcomes);
     }
-    this.state = turn.state;
+    this.state = { ...turn.state, ...this.changedMtu };
+    this.changedMtu = undefined;
     if (turn.fault !== undefined) {
       this.port.fail(`connection closed: ${turn.fault}`);
       this.reason ??= turn.fault;

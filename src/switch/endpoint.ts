@@ -24,6 +24,8 @@ export interface Endpoint {
   readonly connections: number;
   /** performance.now() at the last change between waiting and connected. */
   readonly since: number;
+  /** The device has another MTU from now on, for the front-end that is there too. */
+  setMtu(mtu: number | undefined): void;
   /** Disconnects, and frees the socket. */
   close(): Promise<void>;
 }
@@ -64,9 +66,14 @@ abstract class Attachment implements Endpoint {
   constructor(
     protected readonly port: Port,
     protected readonly reactor: Reactor,
-    private readonly options: SessionOptions,
+    private options: SessionOptions,
     private readonly recorders: readonly Recorder[],
   ) {}
+
+  setMtu(mtu: number | undefined): void {
+    this.options = { ...this.options, mtu };
+    this.connection?.setMtu(mtu ?? null);
+  }
 
   abstract close(): Promise<void>;
 

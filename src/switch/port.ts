@@ -58,14 +58,15 @@ export class Port {
   private readonly reportedBroken = new Set<number>();
 
   constructor(
-    readonly config: PortConfig,
+    /** What of it may change while the port lives: `reconfigure`. */
+    public config: PortConfig,
     private readonly bridge: Bridge,
     private readonly pool: WorkerPool,
     private readonly memory: GuestMemory,
     readonly log: Logger,
     reactor: Reactor,
   ) {
-    this.bridgePort = bridge.addPort();
+    this.bridgePort = bridge.addPort(config.adminStateUp !== false);
     this.mtu = config.mtu;
     this.inflight = new PortInflight(bridge.views, this.bridgePort, memory);
     this.iotlb = new PortIotlb(bridge, this.bridgePort, this.mappings, reactor, (text) => this.fail(text));
@@ -103,6 +104,16 @@ export class Port {
   forgetGuest(): void {
     this.bridge.flushFdb(this.bridgePort);
     this.mtu = this.config.mtu;
+  }
+
+  /** Takes what a port that runs can of a changed configuration: its MTU and whether it is in use. */
+  async reconfigure(config: PortConfig): Promise<void> {
+    if (config.mtu !== this.config.mtu) {
+      this.mtu = config.mtu;
+      this.publishMtu();
+    }
+    this.config = config;
+    await this.bridge.setAdminUp(this.bridgePort, config.adminStateUp !== false);
   }
 
   /** Runs effects in order. What goes wrong is an outcome, not an exception: the session decides what it means. */

@@ -11,6 +11,10 @@ import type { Mapping } from "./guest-memory.js";
 import type { Port } from "./port.js";
 import type { WorkerPool } from "./worker-pool.js";
 
+/** Offsets in the first descriptor of a packed ring, and in an avail ring (virtio 1.3, 2.8.13 and 2.7.6). */
+const PACKED_FLAGS = 14;
+const AVAIL_INDEX = 2;
+
 /** One port with its queues; sums over the queues are the port's. */
 export function portStatus(bridge: Bridge, port: Port, endpoint: Endpoint): PortStatus {
   const { bridgePort, config, mappings } = port;
@@ -30,7 +34,7 @@ export function portStatus(bridge: Bridge, port: Port, endpoint: Endpoint): Port
     features: featureNames(session?.features ?? 0n),
     protocolFeatures: protocolFeatureNames(session?.protocolFeatures ?? 0n),
     headerBytes: bridgePort.headerBytes,
-    mtu: session?.mtu ?? undefined,
+    mtu: session === undefined ? config.mtu : (session.mtu ?? undefined),
     regions: mappings.map((mapping) => ({
       guestAddress: hex(mapping.guestAddress),
       size: Number(mapping.size),
@@ -50,8 +54,25 @@ export function portStatus(bridge: Bridge, port: Port, endpoint: Endpoint): Port
     txBytes: sum(tx, "bytes"),
     drops: sumDrops(queues),
     migration: port.underMigration,
+    adminStateUp: bridgePort.adminUp,
+    wired: isWired(bridge, port),
     lastError: port.lastError,
   };
+}
+
+/** Whether rings run both ways and the guest's driver has put something into one of them since they started. */
+function isWired(bridge: Bridge, { bridgePort }: Port): boolean {
+  const running = [...bridgePort.queues.values()].filter((queue) => queue.running && queue.enabled);
+  const bothWays = [true, false].every((receives) => running.some(({ isReceiveq }) => isReceiveq === receives));
+  return bothWays && running.some((queue) => queue.frames > 0 || isFilled(bridge, queue));
+}
+
+/** The driver has made something available: split, its index has moved; packed, the first descriptor has flags. */
+function isFilled(bridge: Bridge, { struct }: BridgeQueue): boolean {
+  // A page that comes late would hold this thread up.
+  if (bridge.lateMemory > 0) return false;
+  const at = struct.get("packed") ? struct.get("desc") + PACKED_FLAGS : struct.get("avail") + AVAIL_INDEX;
+  return bridge.views.data.getUint16(at, true) !== 0;
 }
 
 function queueStatus(queue: BridgeQueue): QueueStatus {

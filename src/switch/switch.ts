@@ -5,11 +5,13 @@ import type {
   CaptureOptions,
   CaptureStream,
   FdbEntryStatus,
+  PortChange,
   ReloadResult,
   SwitchControl,
   SwitchStatus,
 } from "../api/status.js";
-import { diffConfig } from "../config/diff.js";
+import { isDeepStrictEqual } from "node:util";
+import { changesLive, diffConfig } from "../config/diff.js";
 import type { PortConfig, SwitchConfig } from "../config/schema.js";
 import { Bridge } from "../core/bridge.js";
 import { ringView } from "../core/ring-snapshot.js";
@@ -46,7 +48,7 @@ interface RunningPort {
   endpoint: Endpoint;
 }
 
-export class Switch implements Omit<SwitchControl, "reload">, LiveSource {
+export class Switch implements Omit<SwitchControl, "reload" | "plug" | "unplug">, LiveSource {
   private readonly bridge: Bridge;
   private readonly pool: WorkerPool;
   private readonly memory: GuestMemory;
@@ -167,23 +169,57 @@ export class Switch implements Omit<SwitchControl, "reload">, LiveSource {
   /** Adds, removes and changes the ports that differ; the others notice nothing. */
   async applyConfig(config: SwitchConfig): Promise<ReloadResult> {
     const { added, removed, changed, unchanged } = diffConfig(this.config, config);
-    this.config = config;
-    for (const name of [...removed, ...changed]) await this.closePort(name);
+    const wanted = new Map(config.ports.map((port) => [port.name, port]));
+    // What goes away first may have a socket that another is to have.
+    for (const name of removed) await this.removePort(name);
+    for (const name of changed) if (!this.changesLive(wanted.get(name)!)) await this.removePort(name);
     const failures: string[] = [];
     for (const port of config.ports) {
-      if (unchanged.includes(port.name)) continue;
       try {
-        await this.openPort(port);
+        await this.setPort(port);
       } catch (error) {
         failures.push(`${port.name}: ${(error as Error).message}`);
       }
     }
-    if (failures.length > 0) {
-      // What could not be opened is not there: the next reload tries it again.
-      this.config = { ...config, ports: config.ports.filter(({ name }) => this.ports.has(name)) };
-      throw new Error(failures.join("; "));
-    }
+    if (failures.length > 0) throw new Error(failures.join("; "));
     return { added, removed, changed, unchanged };
+  }
+
+  /**
+   * Makes one port be as it should be; the others notice nothing. When its socket cannot be had it rejects, and there is
+   * no such port: the next time it is tried again.
+   */
+  async setPort(port: PortConfig): Promise<PortChange> {
+    const old = this.configured(port.name);
+    if (isDeepStrictEqual(old, port)) return "unchanged";
+    if (this.changesLive(port)) {
+      const { port: there, endpoint } = this.ports.get(port.name)!;
+      endpoint.setMtu(port.mtu);
+      await there.reconfigure(port);
+    } else {
+      await this.removePort(port.name);
+      await this.openPort(port);
+    }
+    const others = this.config.ports.filter(({ name }) => name !== port.name);
+    this.config = { ...this.config, ports: [...others, port] };
+    return old === undefined ? "added" : "changed";
+  }
+
+  /** Disconnects a port's front-end and takes the port away; false when there is none. */
+  async removePort(name: string): Promise<boolean> {
+    const there = this.ports.has(name);
+    this.config = { ...this.config, ports: this.config.ports.filter((port) => port.name !== name) };
+    await this.closePort(name);
+    return there;
+  }
+
+  private configured(name: string): PortConfig | undefined {
+    return this.config.ports.find((port) => port.name === name);
+  }
+
+  private changesLive(port: PortConfig): boolean {
+    const old = this.configured(port.name);
+    return old !== undefined && changesLive(old, port);
   }
 
   /** Disconnects every front-end and frees sockets, memory and threads. */

@@ -16,7 +16,7 @@ const count = (least: number) =>
     error: (issue) => `must be a whole number from ${least} on, not ${describeValue(issue.input)}`,
   });
 
-const UUID = /^[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}$/i;
+export const UUID = /^[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}$/i;
 const uuid = () =>
   z.custom<string>((value) => typeof value === "string" && UUID.test(value), {
     error: (issue) => `must be a UUID such as a75e5c46-1d8c-4b7c-9d3a-0f2f4d6a1b11, not ${describeValue(issue.input)}`,

@@ -4,6 +4,7 @@ import type {
   CaptureOptions,
   CaptureStream,
   FdbEntryStatus,
+  PlugResult,
   PortStatus,
   ReloadResult,
   SwitchControl,
@@ -34,6 +35,8 @@ export function waitingPort(name: string, id: number): PortStatus {
     txFrames: 0,
     txBytes: 0,
     drops: {},
+    adminStateUp: true,
+    wired: false,
   };
 }
 
@@ -139,6 +142,14 @@ export class FakeControl implements SwitchControl, LiveSource {
   flushFdb(port?: string): number {
     this.flushes.push(port);
     return 1;
+  }
+
+  plug(_name: string, _port: unknown, _owner: string): Promise<PlugResult> {
+    return Promise.reject(new Error("this switch takes no ports"));
+  }
+
+  unplug(_name: string, _owner: string): Promise<boolean> {
+    return Promise.resolve(false);
   }
 
   reload(): Promise<ReloadResult> {

@@ -32,6 +32,14 @@ class FakeSwitch extends FakeControl {
     return result;
   }
 
+  async setPort(): Promise<never> {
+    throw new Error("nobody plugs here");
+  }
+
+  async removePort(): Promise<boolean> {
+    return false;
+  }
+
   async stop(): Promise<void> {
     await this.stopGate;
     this.stops++;
