@@ -28,9 +28,7 @@ export interface Io {
 export function processIo(): Io {
   return {
     // Only who reads it may open it: an open standard input keeps the process alive.
-    get stdin() {
-      return process.stdin;
-    },
+    stdin: { [Symbol.asyncIterator]: () => process.stdin[Symbol.asyncIterator]() },
     stdout: process.stdout,
     stderr: process.stderr,
     env: process.env,

@@ -6,6 +6,7 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { defaultControlPath } from "../config/control-path.js";
 import { ConfigError } from "../config/problems.js";
+import { addAgentCommand } from "./agent-program.js";
 import type { BenchFlags } from "./bench.js";
 import type { CompareFlags } from "./bench-compare.js";
 import type { CaptureFlags } from "./capture.js";
@@ -327,6 +328,7 @@ function createProgram(io: Io, perform: Perform): Command {
     );
 
   addVifCommands(program, { io, perform, control });
+  addAgentCommand(program, { io, perform, control });
 
   program
     .command("explore")
