@@ -14,7 +14,7 @@
 set -eu
 
 packages='qemu-system-x86 dpdk-dev linux-image-cloud-amd64 busybox-static xz-utils
-  libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients ethtool tcpdump iperf3 tshark ipxe-qemu chromium'
+  libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients ethtool tcpdump iperf3 tshark ipxe-qemu chromium libxml2-utils'
 cache="${XDG_CACHE_HOME:-$HOME/.cache}/ringbridge"
 qemu10="$cache/qemu-10"
 reason="$cache/qemu-10.reason"

@@ -96,6 +96,7 @@ export function readInterface(text: string, where: string, validate = true): Lib
   }
   warnings.push(...bandwidthWarnings(child("bandwidth"), where, refuse));
   if (child("filterref")) warnings.push(`${where}: libvirt drops <filterref> silently: nothing filters this card`);
+  if (numberOf(value("acpi", "index")) === 0) refuse('<acpi index="0">: libvirt permits no zero: remove it');
   const alias = value("alias", "name");
   return {
     mac: mac.toLowerCase(),
@@ -107,7 +108,7 @@ export function readInterface(text: string, where: string, validate = true): Lib
     guest: attributes(driverElement && child("guest", driverElement)),
     failover: teaming === "persistent",
     bootIndex: numberOf(value("boot", "order")),
-    acpiIndex: numberOf(value("acpi", "index")) || undefined,
+    acpiIndex: numberOf(value("acpi", "index")),
     multifunction: value("address", "multifunction"),
     rom: readRom(child("rom"), refuse),
     warnings,

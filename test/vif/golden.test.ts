@@ -47,6 +47,11 @@ describe("libvirt: interface XML to QEMU's arguments", () => {
     else expect(casesView(qemuArguments(input))).toEqual({ net: output.net.map(withoutPlace), memory: output.memory });
   });
 
+  test.each(cases("libvirt-more"))("$name", ({ input, output }) => {
+    if (output.error !== undefined) expect(() => qemuArguments(input)).toThrow(VifRefusal);
+    else expect(qemuArguments(input).net.map(([, value]) => value)).toEqual(output.net.map(withoutPlace));
+  });
+
   test.each(chain.filter(({ output }) => output.qemu))("$name", ({ input, output }) => {
     const { net, memory } = output.qemu;
     const { backing } = input;
