@@ -139,8 +139,10 @@ describeLinux("an agent beside a switch", () => {
       const frames = pairs.reduce((sum, { arrived }) => sum + arrived, 0);
       console.log(`${changes} changes, ${checks} times at rest, ${frames} frames of ${STEADY} guests, none lost`);
       expect(changes).toBeGreaterThan(10);
-      await until("the agent's word that all is there", () => state().converged || undefined);
-      expect(state().ports).toHaveLength(wanted.size);
+      await until("the agent's word that all is there", () => {
+        const { converged, ports } = state();
+        return (converged && ports.length === wanted.size) || undefined;
+      });
     },
     LIMIT_MS + SECONDS * 10_000,
   );
