@@ -1,7 +1,9 @@
-// `npm run check`: everything that must hold before a commit, in the order in which it fails fastest.
+// `npm run check`: everything that must hold before a commit. Two things at a time; what fails first is told first.
+// `-- --no-tests` leaves out the unit tests, for who runs `npm test`, of which they are a sample.
 
-import { spawnSync } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { createHash } from "node:crypto";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -20,30 +22,77 @@ const SLOW = [
   "test/testing/guide.test.ts",
   "test/guest/{front-end,guest-child,load-guest}.test.ts",
 ];
+/** The others start none, so each processor may have one. */
+const TESTS = ["run", "--config", "test/vitest.config.ts", "--maxWorkers=100%", "--reporter=dot", "--no-isolate"];
 
-// Nobody else compiles assembly/bench.ts, which calls the core's parts.
-const BENCH_BUILD = 'import { buildBenchModules } from "./bench/build-wasm.mjs"; await buildBenchModules();';
+const started = Date.now();
+await together(
+  () => step("format and lint", bin("biome"), ["check", "--error-on-warnings", "."]),
+  async () => {
+    await step("build (asc, tsc)", process.execPath, ["tools/prepare.mjs"]);
+    checkLayouts();
+  },
+);
+await together(
+  async () => {
+    await step("types of tests and benches", bin("tsc"), ["-p", "test/tsconfig.json"]);
+    await buildBench();
+  },
+  async () => {
+    if (process.argv.includes("--no-tests")) return;
+    const words = [...TESTS, ...SLOW.flatMap((files) => ["--exclude", files])];
+    process.env.RINGBRIDGE_SAMPLE = "1";
+    await step("unit tests, a sample of the long ones", bin("vitest"), words, "inherit");
+  },
+);
+tell("ok", "all", started);
 
-const steps = [
-  ["format and lint", bin("biome"), ["check", "--error-on-warnings", "."]],
-  ["build (asc, tsc)", process.execPath, ["tools/prepare.mjs"]],
-  ["build of npm run bench", process.execPath, ["--input-type=module", "-e", BENCH_BUILD]],
-  ["layouts are the modules'", checkLayouts],
-  ["types of tests and benches", bin("tsc"), ["-p", "test/tsconfig.json"]],
-  ["unit tests", bin("vitest"), ["run", "--config", "test/vitest.config.ts", ...SLOW.flatMap((f) => ["--exclude", f])]],
-];
+/** Does both at once. When one fails the process ends, and what the other has started with it. */
+function together(...works) {
+  return Promise.all(works.map((work) => work()));
+}
 
-for (const [name, command, words] of steps) {
+/** Runs a command and tells how it went; what it said only when it failed, unless it may say it by itself. */
+async function step(name, command, words, output = "pipe") {
   const started = Date.now();
-  const ok = typeof command === "function" ? command() : spawnSync(command, words, { stdio: "inherit" }).status === 0;
-  process.stdout.write(`${ok ? "ok  " : "FAIL"} ${name} (${((Date.now() - started) / 1000).toFixed(1)} s)\n`);
-  if (!ok) process.exit(1);
+  const child = spawn(command, words, { stdio: ["ignore", output, output] });
+  const end = () => child.kill();
+  process.once("exit", end);
+  const said = [];
+  for (const stream of [child.stdout, child.stderr]) stream?.on("data", (data) => said.push(data));
+  const code = await new Promise((resolve, reject) => {
+    child.once("error", reject);
+    child.once("close", resolve);
+  });
+  process.off("exit", end);
+  if (code !== 0) fail(name, started, Buffer.concat(said));
+  tell("ok", name, started);
+}
+
+function tell(verdict, name, started) {
+  process.stdout.write(`${verdict.padEnd(4)} ${name} (${((Date.now() - started) / 1000).toFixed(1)} s)\n`);
+}
+
+function fail(name, started, text) {
+  process.stdout.write(text);
+  tell("FAIL", name, started);
+  process.exit(1);
 }
 
 function checkLayouts() {
   const stale = LAYOUTS.filter((path, i) => readFileSync(path, "utf8") !== layoutsBefore[i]);
-  for (const path of stale) {
-    process.stdout.write(`${path} was not what its abi.ts says; the build has written it anew: commit it\n`);
-  }
-  return stale.length === 0;
+  const lines = stale.map((path) => `${path} was not what its abi.ts says; the build has written it anew: commit it\n`);
+  if (stale.length > 0) fail("layouts are the modules'", Date.now(), lines.join(""));
+}
+
+/** Nobody else compiles assembly/bench.ts, which calls the core's parts. Left out when nothing of it has changed. */
+async function buildBench() {
+  const builder = "bench/build-wasm.mjs";
+  const stamp = "dist/bench/.ringbridge-checked";
+  const hash = createHash("sha256").update(readFileSync(builder)).update(readFileSync("dist/.ringbridge-wasm-built"));
+  const state = hash.digest("hex");
+  if (existsSync(stamp) && readFileSync(stamp, "utf8") === state) return;
+  const script = `import { buildBenchModules } from "./${builder}"; await buildBenchModules();`;
+  await step("build of npm run bench", process.execPath, ["--input-type=module", "-e", script]);
+  writeFileSync(stamp, state);
 }

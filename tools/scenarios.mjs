@@ -12,37 +12,26 @@ const hashes = new URL("examples/scenarios/hashes.json", root);
 /** A capture of so many frames would be larger than it is worth. */
 const CAPTURE_MAX = 100_000;
 
-/** What belongs into both files, made with ringbridge/sim and its schema's reference. Throws when a scenario fails. */
-export async function scenarioFiles(sim, reference) {
-  const rows = [];
-  const sums = {};
-  for (const name of names()) {
-    const loaded = sim.loadScenario(readFileSync(new URL(`${name}.yaml`, folder), "utf8"), `${name}.yaml`);
-    const readFile = (path) => readFileSync(new URL(path, folder));
-    const capture = !name.startsWith("million");
-    const { result, pcapng } = await sim.simulate(loaded, { readFile, capture });
-    const failed = result.checks.filter(({ pass }) => !pass);
-    if (failed.length > 0) throw new Error(`${name} fails: ${JSON.stringify(failed)}`);
-    const frames = result.runs.reduce((sum, run) => sum + run.frames, 0);
-    if (capture && frames > CAPTURE_MAX) throw new Error(`${name} has ${frames} frames, too many for a capture`);
-    sums[name] = {
-      ...(capture && { pcapng: sha256(pcapng()) }),
-      report: sha256(sim.simulationReport(result, name)),
-      junit: sha256(sim.simulationJunit(result, name)),
-    };
-    rows.push(row(name, result, frames));
-  }
-  const table = ["| scenario | what it teaches, and what came | frames |", "|---|---|---|", ...rows].join("\n");
-  const text = readFileSync(guide, "utf8");
-  const made = replaced(replaced(text, "scenarios", table), "reference", reference);
-  return [
-    { path: fileURLToPath(guide), text: made },
-    { path: fileURLToPath(hashes), text: `${JSON.stringify(sums, null, 2)}\n` },
-  ];
+/** Plays one: its row of the guide's table and its digests. Throws when what it expects does not come. */
+export async function playScenario(sim, name) {
+  const loaded = sim.loadScenario(readFileSync(new URL(`${name}.yaml`, folder), "utf8"), `${name}.yaml`);
+  const readFile = (path) => readFileSync(new URL(path, folder));
+  const capture = !name.startsWith("million");
+  const { result, pcapng } = await sim.simulate(loaded, { readFile, capture });
+  const failed = result.checks.filter(({ pass }) => !pass);
+  if (failed.length > 0) throw new Error(`${name} fails: ${JSON.stringify(failed)}`);
+  const frames = result.runs.reduce((sum, run) => sum + run.frames, 0);
+  if (capture && frames > CAPTURE_MAX) throw new Error(`${name} has ${frames} frames, too many for a capture`);
+  const sums = {
+    ...(capture && { pcapng: sha256(pcapng()) }),
+    report: sha256(sim.simulationReport(result, name)),
+    junit: sha256(sim.simulationJunit(result, name)),
+  };
+  return { row: row(name, result, frames), sums };
 }
 
 /** Names of the scenarios, without ending. */
-export function names() {
+function names() {
   const files = readdirSync(folder).filter((file) => file.endsWith(".yaml"));
   return files.map((file) => file.slice(0, -5)).sort();
 }
@@ -71,5 +60,16 @@ function sha256(data) {
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const sim = await import(new URL("dist/src/sim/index.js", root).href);
   const { schemaReference } = await import(new URL("dist/src/sim/reference.js", root).href);
-  for (const { path, text } of await scenarioFiles(sim, schemaReference())) writeFileSync(path, text);
+  const rows = [];
+  const sums = {};
+  for (const name of names()) {
+    const played = await playScenario(sim, name);
+    rows.push(played.row);
+    sums[name] = played.sums;
+    process.stderr.write(`${name}\n`);
+  }
+  const table = ["| scenario | what it teaches, and what came | frames |", "|---|---|---|", ...rows].join("\n");
+  const text = readFileSync(guide, "utf8");
+  writeFileSync(guide, replaced(replaced(text, "scenarios", table), "reference", schemaReference()));
+  writeFileSync(hashes, `${JSON.stringify(sums, null, 2)}\n`);
 }

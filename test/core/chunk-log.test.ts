@@ -11,6 +11,7 @@ import { describeLinux } from "../sys/linux.js";
 import { frame, TARGETS, TestGuest, TestSwitch } from "./support/bench-guest.js";
 import { BigRam, CHUNK } from "./support/big-ram.js";
 import { testMemory } from "./support/test-switch.js";
+import { runs } from "../sample.js";
 
 const FEATURES = bits(VIRTIO_F_VERSION_1, VIRTIO_NET_F_MRG_RXBUF);
 const HEADER = 12;
@@ -79,7 +80,7 @@ for (const target of TARGETS) {
             unmap(memoryBase(memory), 8 * 1024 * 1024, WINDOWS * CHUNK);
           }
         }),
-        { numRuns: 25 },
+        { numRuns: runs(25) },
       );
     });
   });

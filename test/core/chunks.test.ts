@@ -18,6 +18,7 @@ import { frame, TARGETS, type Target, TestGuest, TestSwitch } from "./support/be
 import { BigRam, type BigRamOptions, CHUNK } from "./support/big-ram.js";
 import { concat, numbered, numberOf } from "./support/frames.js";
 import { testMemory } from "./support/test-switch.js";
+import { runs } from "../sample.js";
 
 const FEATURES = bits(VIRTIO_F_VERSION_1, VIRTIO_NET_F_MRG_RXBUF, VIRTIO_F_INDIRECT_DESC);
 const HEADER = 12;
@@ -125,7 +126,7 @@ for (const target of TARGETS) {
           expect(s.sender.reclaim()).toBe(sent.length);
           for (const ram of rams.splice(0)) ram.close();
         }),
-        { numRuns: 30 },
+        { numRuns: runs(30) },
       );
     });
 

@@ -14,6 +14,7 @@ import { PACKED_WRAP } from "../../src/core/packed-ring.js";
 import { TARGETS, TestGuest, TestSwitch } from "./support/bench-guest.js";
 import { numbered } from "./support/frames.js";
 import { testMemory } from "./support/test-switch.js";
+import { runs } from "../sample.js";
 
 const FEATURES = [VIRTIO_F_VERSION_1, VIRTIO_NET_F_MRG_RXBUF, VIRTIO_F_EVENT_IDX, VIRTIO_F_IN_ORDER];
 const PACKED = 1n << BigInt(VIRTIO_F_RING_PACKED);
@@ -104,7 +105,7 @@ describe.each(TARGETS)("conservation, %s build", (target) => {
           for (const guest of guests) expect([guest.state(0), guest.state(1)]).toEqual(["QUEUE_OK", "QUEUE_OK"]);
         },
       ),
-      { numRuns: 120 },
+      { numRuns: runs(120) },
     );
   });
 

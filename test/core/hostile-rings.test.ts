@@ -16,6 +16,7 @@ import {
   VERSION_1,
 } from "./support/hostile-guest.js";
 import { Witness } from "./support/witness.js";
+import { runs } from "../sample.js";
 
 const FORMS = VARIANTS.filter(({ target }) => target === "release").map(({ form, ring }) => ({ form, ring }));
 
@@ -177,7 +178,7 @@ describe.each(VARIANTS)("noise, $target build, $form ring", ({ target, form, rin
           scene.expectOthersGoOn();
         },
       ),
-      { numRuns: 100 },
+      { numRuns: runs(100) },
     );
   });
 });

@@ -16,6 +16,7 @@ import { testMemory } from "./support/test-switch.js";
 import { ask } from "./support/wire.js";
 import type { Span } from "../../src/testing/ram.js";
 import { Witness } from "./support/witness.js";
+import { runs } from "../sample.js";
 
 const TCPV4 = virtio.VIRTIO_NET_HDR_GSO_TCPV4;
 const TCPV6 = virtio.VIRTIO_NET_HDR_GSO_TCPV6;
@@ -171,7 +172,7 @@ describe.each(TARGETS)("hostile offload headers, %s build", (target) => {
           }
         },
       ),
-      { numRuns: 400 },
+      { numRuns: runs(400) },
     );
   });
 });

@@ -18,6 +18,7 @@ import {
 import { type PacketShape, packet, TCP, UDP } from "./support/packets.js";
 import { testMemory } from "./support/test-switch.js";
 import { ask, segments } from "./support/wire.js";
+import { runs } from "../sample.js";
 
 const GUEST_BITS = [
   virtio.VIRTIO_NET_F_GUEST_TSO4,
@@ -86,7 +87,7 @@ describe.each(TARGETS)("random offloads, %s build", (target) => {
           expect(segmented).toBe(received.length > 1 ? 1 : 0);
         },
       ),
-      { numRuns: 250 },
+      { numRuns: runs(250) },
     );
   });
 });

@@ -13,6 +13,7 @@ import { PACKED_START, packedAfter } from "../../src/core/packed-ring.js";
 import { BROADCAST, frame, TARGETS, TestGuest, TestSwitch, VARIANTS } from "./support/bench-guest.js";
 import { testMemory } from "./support/test-switch.js";
 import { Witness } from "./support/witness.js";
+import { cases, runs } from "../sample.js";
 
 const VERSION_1 = 1n << BigInt(VIRTIO_F_VERSION_1);
 const MERGEABLE = 1n << BigInt(VIRTIO_NET_F_MRG_RXBUF);
@@ -41,7 +42,7 @@ describe.each(TARGETS)("ring sizes, %s build", (target) => {
   const memory = testMemory();
 
   const sizes = Array.from({ length: 16 }, (_, power) => 2 ** power);
-  test.each(sizes)("M29: a ring of %i entries wraps anywhere, its indices wrap at 65536", async (size) => {
+  test.each(cases(sizes))("M29: a ring of %i entries wraps anywhere, its indices wrap at 65536", async (size) => {
     for (const firstIndex of new Set([0, size - 1, 65_530])) {
       const sw = new TestSwitch({ target, memory });
       const options = { size, firstIndex, features: VERSION_1, ramBytes: 3 * MIB, rxBufferBytes: 256, rxBuffers: 0 };
@@ -62,7 +63,7 @@ describe.each(TARGETS)("ring sizes, %s build", (target) => {
   });
 
   const any = [1, 2, 3, 5, 7, 64, 100, 255, 257, 1000, 32_767, 32_768];
-  test.each(any)("M29, M43: a packed ring of %i entries wraps anywhere, in either round", async (size) => {
+  test.each(cases(any))("M29, M43: a packed ring of %i entries wraps anywhere, in either round", async (size) => {
     for (const firstIndex of new Set([PACKED_START, PACKED_START | (size - 1), size >> 1])) {
       const sw = new TestSwitch({ target, memory });
       const features = VERSION_1 | PACKED;
@@ -180,7 +181,7 @@ describe.each(VARIANTS)("chains, $target build, $form ring", ({ target, ring }) 
           expect(b.receive().map(hex)).toEqual(sent.map(hex));
         },
       ),
-      { numRuns: 60 },
+      { numRuns: runs(60) },
     );
   });
 
@@ -268,7 +269,7 @@ describe.each(VARIANTS)("receive buffers, $target build, $form ring", ({ target,
         expect(b.drops(0).DROP_NO_RX_BUFFER ?? 0).toBe(sent.length - fitting.length);
         expect(a.reclaim()).toBe(sent.length);
       }),
-      { numRuns: 60 },
+      { numRuns: runs(60) },
     );
   });
 

@@ -19,6 +19,7 @@ import { GuestDevice } from "../../src/testing/device.js";
 import { Random } from "../../src/testing/random.js";
 import { instruction, Reader, SECTION, sectionsOf } from "../../tools/traced/wasm.mjs";
 import { frame } from "../core/support/frames.js";
+import { runs } from "../sample.js";
 import { built, sites, table, tracedModule } from "./support/traced.js";
 
 const MIB = 16;
@@ -144,19 +145,19 @@ test("without the calls to the tracer its code is the release build's, instructi
   expect(names(traced)).toEqual(names(release));
 });
 
-test("10 000 random frames leave the same memory behind, byte for byte", async () => {
+test("random frames leave the same memory behind, byte for byte", async () => {
   const [plain, traced] = [await new Rig().start(), await new Rig(SILENT).start()];
   expect(Buffer.compare(plain.bytes, traced.bytes)).toBe(0);
   const [one, other] = [new Random(1), new Random(1)];
   let frames = 0;
-  for (let round = 0; frames < 10_000; round++) {
+  for (let round = 0; frames < runs(10_000); round++) {
     frames += plain.round(one, 1500);
     traced.round(other, 1500);
     if (round % 20 === 0) expect(Buffer.compare(plain.bytes, traced.bytes), `round ${round}`).toBe(0);
   }
   expect(Buffer.compare(plain.bytes, traced.bytes)).toBe(0);
   const counted = plain.guests.flatMap(({ port }) => [...port.queues.values()].map((queue) => queue.counters().frames));
-  expect(Math.min(...counted)).toBeGreaterThan(300);
+  expect(Math.min(...counted)).toBeGreaterThan(runs(300));
 });
 
 test("no byte of memory changes but by an access that was reported", async () => {

@@ -10,6 +10,7 @@ import { frameSizes, IMIX, TSO_FRAME } from "../../src/guest/traffic.js";
 import { TARGETS } from "../core/support/test-switch.js";
 import { sectionIds } from "../core/support/wasm-sections.js";
 import { type DriverGuest, FEATURES, pair } from "./support/driver-guest.js";
+import { cases, runs } from "../sample.js";
 
 const CLEAN = { corrupt: 0, foreign: 0, lost: 0, duplicates: 0, reordered: 0, stale: 0 };
 
@@ -42,7 +43,7 @@ describe("the module", () => {
 const DATA_SECTION = 11;
 
 describe.each(TARGETS)("load driver, %s build", (target) => {
-  describe.each(Object.entries(FEATURES))("%s", (_, features) => {
+  describe.each(cases(Object.entries(FEATURES)))("%s", (_, features) => {
     test("frames of every length from the shortest on arrive whole and in order", async () => {
       const { a, b } = await pair({ target, features });
       const sizes = Array.from({ length: 200 }, (_, i) => FRAME_MIN + i).concat([570, 1024, 1500, 1514, 1517, 1518]);
@@ -272,7 +273,7 @@ describe.each(TARGETS)("load driver, %s build", (target) => {
     expect(send(far + 1, far + 2)).toMatchObject({ lost: 5000, reordered: 3, duplicates: 5 });
   });
 
-  test.each(Object.entries(FEATURES))(
+  test.each(cases(Object.entries(FEATURES)))(
     "a quick look in bursts counts as a close look one by one does, %s",
     async (_, features) => {
       const frame = fc.record({
@@ -310,7 +311,7 @@ describe.each(TARGETS)("load driver, %s build", (target) => {
           });
           expect(quick).toEqual(close);
         }),
-        { numRuns: 30 },
+        { numRuns: runs(30) },
       );
     },
   );

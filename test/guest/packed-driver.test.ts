@@ -5,6 +5,7 @@ import { describe, expect, test } from "vitest";
 import { PACKED_START, packedAfter } from "../../src/core/packed-ring.js";
 import { PackedDriver, type PackedDriverOptions } from "../../src/guest/packed-driver.js";
 import type { Buffer } from "../../src/guest/ring-driver.js";
+import { runs } from "../sample.js";
 
 const NEXT = 1;
 const WRITE = 2;
@@ -236,7 +237,7 @@ describe("packed driver", () => {
           }
         },
       ),
-      { numRuns: 300 },
+      { numRuns: runs(300) },
     );
   });
 

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { DROP_CAUSES } from "../../assembly/spec/status.js";
 import * as status from "../../assembly/spec/status.js";
 import type { Buffer as GuestBuffer } from "../../src/guest/ring-driver.js";
-import { CoreSwitch } from "../../src/testing/core-switch.js";
+import { CoreSwitch, type CoreSwitchOptions } from "../../src/testing/core-switch.js";
 import { RingJudge } from "../../src/testing/judge/judge.js";
 import { macBytes } from "../../src/testing/frames/address.js";
 import { ModelBridge, ModelPort } from "./bridge.js";
@@ -15,6 +15,9 @@ const CAUSES = Object.entries(status)
   .filter(([name]) => name.startsWith("DROP_") && name !== "DROP_CAUSES")
   .sort(([, a], [, b]) => a - b)
   .map(([name]) => name);
+
+/** A build of the core, and a memory that no living switch uses; a build that tells of its stores is made an instance by `instantiate`. */
+export type CoreSource = Pick<CoreSwitchOptions, "module" | "memory" | "instantiate">;
 
 export class Match {
   readonly judge: RingJudge;
@@ -28,12 +31,11 @@ export class Match {
   private last: number | undefined;
 
   static async create(
-    module: WebAssembly.Module,
-    memory: WebAssembly.Memory,
+    core: CoreSource,
     shapes: readonly ModelShape[],
     fdb: { ageingSeconds: number; limit: number; portLimit: number },
   ): Promise<Match> {
-    const match = new Match(new CoreSwitch({ module, memory, fdb }), new ModelBridge(fdb));
+    const match = new Match(new CoreSwitch({ ...core, fdb }), new ModelBridge(fdb));
     for (const shape of shapes) {
       const guest = await ModelGuest.create(match.sw, shape);
       const port = new ModelPort(guest.device.headerBytes, shape.mergeable ?? false);

@@ -2,8 +2,9 @@
 
 import { expect, test } from "vitest";
 import { type LoadedScenario, loadScenario, scenarioText, shrink, simulate, swarm } from "../../src/sim/index.js";
-import { mutatedCore } from "./mutated-core.js";
+import { mutatedCore } from "../mutants/mutated-core.js";
 import { readScenario } from "./files.js";
+import { runs } from "../sample.js";
 
 const FALSE = `
 about: Nobody gets more than two frames, it says.
@@ -57,11 +58,11 @@ faults:
 `;
 
 test("a core that does not count what finds no buffer: five frames for a guest with four that stands still", async () => {
-  const broken = await mutatedCore(
-    "assembly/bridge/stats.ts",
-    "store<u64>(counter,",
-    "if (cause != 0) store<u64>(counter,",
-  );
+  const broken = await mutatedCore({
+    file: "assembly/bridge/stats.ts",
+    text: "store<u64>(counter,",
+    by: "if (cause != 0) store<u64>(counter,",
+  });
   const { scenario, check, again } = await findLeast(FULL_RING, broken);
   expect(check.came).toContain("1 frames were taken from their senders, and neither delivered nor counted");
   expect(Object.keys(scenario.guests)).toHaveLength(2);
@@ -87,14 +88,14 @@ test("the swarm of the examples", async () => {
   const loaded: LoadedScenario = readScenario("swarm");
   const told: number[] = [];
   const before = (passed: number) => void told.push(passed);
-  const { passed, frames, failure } = await swarm(loaded, { runs: 25, first: 1, before });
+  const { passed, frames, failure } = await swarm(loaded, { runs: runs(25), first: 1, before });
   expect(failure).toBeUndefined();
-  expect([passed, told.length]).toEqual([25, 25]);
-  expect(frames).toBeGreaterThan(500);
+  expect([passed, told.length]).toEqual([runs(25), runs(25)]);
+  expect(frames).toBeGreaterThan(runs(500));
 });
 
 test("the swarm of the examples, every ring judged", async () => {
   const loaded: LoadedScenario = readScenario("swarm");
   const scenario = { ...loaded.scenario, judge: "rings" as const };
-  expect((await swarm({ ...loaded, scenario }, { runs: 8, first: 100 })).failure).toBeUndefined();
+  expect((await swarm({ ...loaded, scenario }, { runs: runs(8), first: 100 })).failure).toBeUndefined();
 });

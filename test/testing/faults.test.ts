@@ -13,6 +13,7 @@ import {
   type Lab,
   poisson,
 } from "../../src/testing/index.js";
+import { runs } from "../sample.js";
 
 async function busyLab(shape: GuestShape = {}): Promise<Lab> {
   const lab = await createLab();
@@ -181,7 +182,7 @@ describe.each(["split", "packed"] as const)("%s rings", (ring) => {
 });
 
 test("random guests, traffic and faults: no frame is lost that nobody counted", async () => {
-  await forEachSeed({ runs: 50, memoryMiB: 24 }, async (lab) => {
+  await forEachSeed({ runs: runs(50), memoryMiB: 24 }, async (lab) => {
     const names = ["a", "b", "c", "d"];
     for (const name of names) {
       await lab.guest(name, { ...drawShape(lab.random), regions: lab.random.integer(1, 3), rxBufferBytes: 1600 });

@@ -15,6 +15,7 @@ import {
   RingViolation,
   udp,
 } from "../../src/testing/index.js";
+import { runs } from "../sample.js";
 
 const USED_FIRST_ROUND = VIRTQ_DESC_F_AVAIL | VIRTQ_DESC_F_USED;
 
@@ -146,7 +147,7 @@ describe("packed rings", () => {
 test("a lab with a judge: guests of every kind, faults of every kind, and no rule is broken", async () => {
   for (const judge of [true, "rings"] as const) {
     let judged = 0;
-    for (let seed = 1; seed <= 6; seed++) {
+    for (let seed = 1; seed <= runs(6); seed++) {
       const lab = await createLab({ seed, judge, memoryMiB: 16 });
       const shape = () => ({ ...drawShape(lab.random), rxBuffers: 16, transmitBytes: 64 * 1024 });
       for (const name of ["a", "b", "c"]) await lab.guest(name, shape());
@@ -159,6 +160,6 @@ test("a lab with a judge: guests of every kind, faults of every kind, and no rul
       expect(lab.judge).toBeInstanceOf(RingJudge);
       judged += lab.judge!.judged;
     }
-    expect(judged).toBeGreaterThan(1000);
+    expect(judged).toBeGreaterThan(runs(1000));
   }
 });

@@ -13,6 +13,7 @@ import {
   vlan,
   wrongChecksums,
 } from "../../src/testing/index.js";
+import { cases } from "../sample.js";
 
 const SHAPES: [string, GuestShape][] = [
   ["split", {}],
@@ -26,7 +27,7 @@ const SHAPES: [string, GuestShape][] = [
   ],
 ];
 
-describe.each(SHAPES)("%s", (_, shape) => {
+describe.each(cases(SHAPES))("%s", (_, shape) => {
   test("frames of all lengths arrive as they were sent, each once, in order", async () => {
     const lab = await createLab();
     const a = await lab.guest("a", { ...shape, pieces: [12, 7, 100], regions: 3 });

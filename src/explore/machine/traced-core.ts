@@ -3,7 +3,7 @@
 
 import { ABI_VERSION } from "../../core/layout.js";
 import type { CoreExports } from "../../core/module.js";
-import type { Sites } from "./sites.js";
+import type { SiteTable } from "./sites.js";
 
 /** Is told of each access before it is made. What it throws comes out of the core's function, which is then over. */
 export interface Tracer {
@@ -29,7 +29,7 @@ export function compileTraced(bytes: BufferSource): WebAssembly.Module {
 export function instantiateTraced(
   module: WebAssembly.Module,
   memory: WebAssembly.Memory,
-  { table }: Sites,
+  { table }: { table: { sites: Pick<SiteTable["sites"], "offset"> } },
   tracer: Tracer,
 ): CoreExports {
   const { offset } = table.sites;

@@ -4,6 +4,7 @@
 //
 // - each chain comes back once, with no more bytes than it has room for; the used index never runs ahead of what was there
 // - nothing is written but the device's part of a ring that runs, and the first bytes, as many as it says, of what it gives back
+// - what it gives back was all written before (only with a build that tells of its stores: order.ts)
 // - a ring that was stopped, disabled or broken gives nothing back
 // - the buffers of a merged frame come together, full but for the last, and num_buffers counts them
 // - a driver that asked to be called is; one that did not is not, but for the first time after a start
@@ -22,6 +23,7 @@ import type { CoreCall, CoreObserver, CoreSwitch } from "../core-switch.js";
 import type { GuestDevice } from "../device.js";
 import type { Span } from "../ram.js";
 import type { RingSight } from "./chain.js";
+import { StoreOrder } from "./order.js";
 import { inflightAtRest, unmarkedPage } from "./records.js";
 import { PackedRules } from "./packed.js";
 import type { RingRules, Used } from "./rules.js";
@@ -53,6 +55,7 @@ export class RingJudge implements CoreObserver {
   judged = 0;
   private readonly rings = new Map<string, Judged>();
   private readonly shadow: Shadow;
+  private readonly order: StoreOrder;
 
   /** Looks on from now on; rings that were started before are not known to it. Without `memory` only the rings are judged. */
   constructor(
@@ -60,6 +63,7 @@ export class RingJudge implements CoreObserver {
     private readonly memory = true,
   ) {
     this.shadow = new Shadow(sw.memory, sw.windowsStart);
+    this.order = new StoreOrder(sw.memory, sw.windowsStart, () => sw.bridge.windows.usedBytes);
     sw.observer = this;
   }
 
@@ -79,12 +83,21 @@ export class RingJudge implements CoreObserver {
       inOrder: hasBit(port.features, VIRTIO_F_IN_ORDER),
     };
     const rules = rings.packed ? new PackedRules(sight, nextAvail) : new SplitRules(sight, nextAvail & 0xffff);
+    this.order.started(device, index);
     this.rings.set(`${port.id}/${index}`, { device, index, rules, running: false, called: false, fresh: true });
   }
 
   /** Where the device will go on in a ring, as GET_VRING_BASE must have it. */
   position(device: GuestDevice, index: number): number | undefined {
     return this.rings.get(`${device.port.id}/${index}`)?.rules.position;
+  }
+
+  /**
+   * Called before the core stores at an offset in linear memory, by who runs a build that tells: only then it is judged that
+   * what comes back was written before.
+   */
+  storing(offset: number): void {
+    this.order.storing(offset);
   }
 
   /** Called before each call into the core: notes what lies in the rings and, with `memory`, in all of the guests' RAM. */
@@ -96,6 +109,7 @@ export class RingJudge implements CoreObserver {
       if (ring.running) ring.rules.look();
     }
     if (this.memory) this.shadow.take(this.sw.bridge.windows.usedBytes);
+    this.order.begin();
   }
 
   /** Called after it with what it returned. Throws a RingViolation that names the guest, the queue and the rule. */
@@ -122,6 +136,7 @@ export class RingJudge implements CoreObserver {
     if (!queue.enabled && queue.isReceiveq && used.length > 0)
       throw new Error("chains were given back while it is disabled");
     const written = used.flatMap((each) => this.writtenIn(each));
+    this.order.judge(device, index, used, (each) => this.writtenIn(each));
     if (queue.isReceiveq) this.judgeFrames(device, used);
     this.judgeCalls(ring, used);
     if (call === "arm" && queue.status === QUEUE_OK && !queue.isReceiveq) judgeArmed(rules, result);

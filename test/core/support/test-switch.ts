@@ -5,9 +5,10 @@ import { createMemory } from "../../../src/core/module.js";
 import { loadModule } from "../../../src/core/wasm-files.js";
 import { VIRTIO_F_RING_PACKED } from "../../../assembly/spec/virtio.js";
 import { CoreSwitch, type CoreSwitchOptions } from "../../../src/testing/core-switch.js";
+import { builds } from "../../sample.js";
 
-export const TARGETS = ["release", "checked"] as const;
-export type Target = (typeof TARGETS)[number];
+export type Target = "release" | "checked";
+export const TARGETS = builds<Target>(["release", "checked"]);
 
 /** Every build of the core with either form of ring; `ring` is the feature bit that asks for it. */
 export const VARIANTS = TARGETS.flatMap((target) => [

@@ -8,7 +8,7 @@ import type { ModelShape } from "../guest.js";
 import { Match } from "../match.js";
 import { property } from "../property.js";
 
-const FDB = { ageingSeconds: 30, limit: 7, portLimit: 4 };
+export const FDB = { ageingSeconds: 30, limit: 7, portLimit: 4 };
 /** Few addresses, so that they move, age and meet. */
 const ADDRESSES = Array.from({ length: 9 }, (_, i) => `02:00:00:00:00:0${i}`);
 const MULTICAST = "33:33:00:00:00:01";
@@ -100,19 +100,31 @@ const operation = fc.oneof(
 
 export type Operation = typeof operation extends fc.Arbitrary<infer T> ? T : never;
 
-const drawn = fc.record({
-  shapes: fc.array(shape, { minLength: 2, maxLength: 4 }),
-  operations: fc.array(operation, { maxLength: 100, size: "max" }),
-});
+function drawn(guests: number, operations: number) {
+  return fc.record({
+    shapes: fc.array(shape, { minLength: 2, maxLength: guests }),
+    operations: fc.array(operation, { maxLength: operations, size: "max" }),
+  });
+}
+
+/** For properties that take their time. */
+export const smallDrawn = drawn(3, 25);
+
+/** Does all operations, and lets everybody take what there is. */
+export async function play(match: Match, operations: readonly Operation[], played: () => void): Promise<void> {
+  for (const each of operations) {
+    played();
+    await match.play(each);
+  }
+  await match.settle();
+  for (const number of match.guests.keys()) await match.take(number);
+  assert.ok(match.judge.judged >= match.returned, "the judge has seen fewer chains than came back");
+}
 
 export const bridgeProperty = property(
   "the core is the plain bridge, and its rings keep the rules",
-  drawn,
-  async ({ shapes, operations }, { module, memory }) => {
-    const match = await Match.create(module, memory, shapes, FDB);
-    for (const each of operations) await match.play(each);
-    await match.settle();
-    for (const number of shapes.keys()) await match.take(number);
-    assert.ok(match.judge.judged >= match.returned, "the judge has seen fewer chains than came back");
+  drawn(4, 100),
+  async ({ shapes, operations }, { core, memory }, played) => {
+    await play(await Match.create({ module: core.module, memory }, shapes, FDB), operations, played);
   },
 );

@@ -2,5 +2,6 @@
 
 import type { Property } from "../property.js";
 import { bridgeProperty } from "./bridge.js";
+import { orderProperty } from "./order.js";
 
-export const PROPERTIES: readonly Property[] = [bridgeProperty];
+export const PROPERTIES: readonly Property[] = [bridgeProperty, orderProperty];
