@@ -225,11 +225,11 @@ export const MUTANTS: readonly Mutant[] = [
     by: "room + 1 < need || inside >= length",
   },
   {
-    name: "the header of 12 bytes for everybody",
+    name: "room for a header of 12 bytes whatever was negotiated",
     rule: "5.1.6.1: legacy without MRG_RXBUF has 10 bytes",
-    file: "assembly/net/header.ts",
-    text: "if (size == VIRTIO_NET_HDR_SIZE) store<u32>(at,",
-    by: "if (size > 0) store<u32>(at,",
+    file: ENQUEUE,
+    text: "const need = frame.length + header;",
+    by: "const need = frame.length + 12;",
   },
   {
     name: "a frame that finds no buffer is not counted",
@@ -353,11 +353,11 @@ export const MUTANTS: readonly Mutant[] = [
     by: "",
   },
   {
-    name: "a frame of just the MTU is dropped",
-    rule: "5.1.4.1: packets of up to mtu bytes are received",
+    name: "a frame one byte longer than the MTU passes",
+    rule: "5.1.4.1: no packet of more than mtu bytes is sent to the driver",
     file: "assembly/net/mtu.ts",
     text: "return frame.length - linkHeader(worker, frame) > mtu;",
-    by: "return frame.length - linkHeader(worker, frame) >= mtu;",
+    by: "return frame.length - linkHeader(worker, frame) > mtu + 1;",
   },
   // The dirty log.
   {
@@ -377,8 +377,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "the used ring is not logged",
     rule: "vhost-user, VHOST_VRING_F_LOG: the used ring too",
-    file: LOG,
-    text: "mark(log, queue.used + 4 + (first << 3), before << 3);",
-    by: "",
+    file: "assembly/virtq/ring.ts",
+    text: "if (log != 0) {",
+    by: "if (log == 1) {",
   },
 ];
