@@ -51,7 +51,8 @@ export async function swarmCommand(
     progress.end();
     if (!shrunk) {
       io.stdout.write(
-        `it compares variants, and is not cut down\nagain: ringbridge sim ${name}.yaml --seed ${failure.seed}\n`,
+        "it compares variants, which are settings of the file's groups of guests; a scenario that is cut down has single\n" +
+          `guests, and so is left as it is\nagain: ringbridge sim ${name}.yaml --seed ${failure.seed}\n`,
       );
       return 1;
     }

@@ -20,7 +20,7 @@ export function simulationReport(result: SimulationResult, name: string): string
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>ringbridge sim ${escapeHtml(name)}</title>
-<style>${STYLE}</style>
+<style>${STYLE}${SENTENCES}</style>
 </head>
 <body>
 <header>
@@ -80,8 +80,12 @@ function flowsTable({ flows }: RunResult): string {
     return [name, count, sent, refused, received, reordered, ...times];
   });
   const times = ["p50 ms", "p90 ms", "p99 ms", "most ms"];
-  return table(["flow", "flows", "sent", "refused", "received", "reordered", ...times], rows);
+  const all = table(["flow", "flows", "sent", "refused", "received", "reordered", ...times], rows);
+  return flows.some(({ sent, received }) => received > sent) ? `${all}\n${FLOODED}` : all;
 }
+
+const FLOODED =
+  '<p class="soft">A frame that is flooded, as one to an address that was not learned, counts as received once for each guest that it reaches.</p>';
 
 function linksTable({ links }: RunResult): string {
   const rows = links.map(({ name, carried, lost, overflowed, refused }) => [name, carried, lost, overflowed, refused]);
@@ -90,6 +94,16 @@ function linksTable({ links }: RunResult): string {
 
 function table(columns: readonly string[], rows: readonly (readonly (string | number)[])[]): string {
   const head = columns.map((column) => `<th scope="col">${escapeHtml(column)}</th>`).join("");
-  const body = rows.map((row) => `<tr>${row.map((cell) => `<td class="wide">${escapeHtml(cell)}</td>`).join("")}</tr>`);
+  // Sentences are broken into lines; words and numbers are not.
+  const cell = (text: string | number) => `<td${isSentence(text) ? ' class="wide"' : ""}>${escapeHtml(text)}</td>`;
+  const body = rows.map((row) => `<tr>${row.map(cell).join("")}</tr>`);
   return `<div class="scroll"><table><thead><tr>${head}</tr></thead><tbody>\n${body.join("\n")}\n</tbody></table></div>`;
+}
+
+/** On a narrow screen a table is moved sideways rather than a sentence broken at each word. */
+const SENTENCES = "td.wide{min-width:14rem}";
+const LINE = 24;
+
+function isSentence(text: string | number): boolean {
+  return typeof text === "string" && text.length > LINE;
 }

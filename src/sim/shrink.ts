@@ -26,7 +26,8 @@ export interface Shrunk {
 }
 
 /**
- * Cuts a failure down. A failure that compares variants is left as large as it is: undefined.
+ * Cuts a failure down. One that compares variants is left as large as it is: undefined. Variants are settings of the file's
+ * groups, flows and faults by their names; what is cut down has every guest and flow by itself, which no variant knows.
  */
 export async function shrink(
   loaded: LoadedScenario,

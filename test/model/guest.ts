@@ -16,6 +16,8 @@ export interface ModelShape extends GuestShape {
   firstIndex: number;
   /** Receive buffers at the start: the lengths of the pieces of each. */
   buffers: number[][];
+  /** What it sends lies in its last region, up to the end. */
+  sendsFromEnd: boolean;
   /** Packed: its rings have a part of an inflight area. */
   inflight: boolean;
 }
@@ -23,9 +25,11 @@ export interface ModelShape extends GuestShape {
 export type BadChain = "runt" | "direction" | "outside" | "past-end" | "nested" | "odd-table" | "far-next" | "oversize";
 export type BrokenRing = "jump" | "head" | "next" | "loop";
 
-const REGIONS = [56 * 1024, 40 * 1024];
+const REGIONS = [56 * 1024, 72 * 1024];
 const BASE = 0x1_0000n;
 const ARENA = 32 * 1024;
+/** What all receive buffers may take. */
+const BUFFERS = 48 * 1024;
 const INDIRECT = virtio.VIRTQ_DESC_F_INDIRECT;
 const NEXT = virtio.VIRTQ_DESC_F_NEXT;
 
@@ -35,13 +39,15 @@ export class ModelGuest {
   readonly log: { window: number; size: bigint };
   readonly bad = new Set<Buffer[]>();
   private arenaBase = 0n;
+  private given = 0;
 
   static async create(sw: CoreSwitch, shape: ModelShape): Promise<ModelGuest> {
     const guest = new ModelGuest(sw, shape);
     await guest.device.start();
     if (shape.inflight) for (const index of [0, 1]) guest.trackInflight(index);
     const { ram } = guest.device;
-    guest.arenaBase = ram.allocate(ARENA, 64);
+    // Of some guests what is sent lies up to the end of memory, of others between rings and receive buffers.
+    guest.arenaBase = shape.sendsFromEnd ? guest.end - BigInt(ARENA) : ram.allocate(ARENA, 64);
     guest.device.heap = new Arena(guest.arenaBase, ARENA);
     return guest;
   }
@@ -82,7 +88,8 @@ export class ModelGuest {
   /** Gives a new receive buffer in pieces of these lengths. False when the ring has no room. */
   giveNew(lengths: readonly number[]): boolean {
     const total = lengths.reduce((sum, length) => sum + length, 0);
-    if (this.device.rx[0]!.freeDescriptors < lengths.length) return false;
+    if (this.device.rx[0]!.freeDescriptors < lengths.length || this.given + total > BUFFERS) return false;
+    this.given += total;
     let at = this.device.ram.allocate(total, 1);
     const chain = lengths.map((length) => {
       const buffer = { address: at, length, writable: true };

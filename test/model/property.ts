@@ -12,8 +12,6 @@ export interface RunOptions {
   /** Seed and, to run one failed case alone, its path. Default those of the environment, else a new seed. */
   seed?: number;
   path?: string;
-  /** Cases that are begun after this time (performance.now) are left out. */
-  until?: number;
   /** Whether a failure is made as small as can be before it is told. Default true. */
   shrink?: boolean;
 }
@@ -57,7 +55,6 @@ export function property<T>(
         {
           ...{ numRuns: options.runs, seed, endOnFailure: !(options.shrink ?? true) },
           ...(path ? { path } : {}),
-          ...(options.until ? { interruptAfterTimeLimit: Math.max(1, options.until - performance.now()) } : {}),
         },
       );
       if (!details.failed) return { runs: details.numRuns, operations, failure: undefined };

@@ -1,4 +1,4 @@
-// `npm run test:mutants`: every mutant of the core is found within a minute. Prints who found it, and after how much.
+// `npm run test:mutants`: every mutant of the core is found within a minute of the processor's time. Prints who found it, and after how much.
 
 import { afterAll, expect, test } from "vitest";
 import { renderTable } from "../../src/cli/table.js";
@@ -10,7 +10,7 @@ const caught = new Map<string, Catch>();
 
 const titled = MUTANTS.map((mutant) => [`${mutant.name} (${mutant.rule})`, mutant] as const);
 
-test.each(titled)("%s", { timeout: 3 * SECONDS * 1000 }, async (_, mutant) => {
+test.each(titled)("%s", { timeout: 20 * SECONDS * 1000 }, async (_, mutant) => {
   const found = await hunt(mutant, SECONDS);
   caught.set(mutant.name, found);
   expect(

@@ -83,11 +83,11 @@ export const MUTANTS: readonly Mutant[] = [
     by: "const round: u32 = cursor | WRAP ?",
   },
   {
-    name: "a used descriptor is taken as available again",
+    name: "a descriptor that was never made available is taken",
     rule: "2.8.1: available when AVAIL is the counter and USED is not",
     file: PACKED,
     text: "const flags = <u32>(descriptor >> 48) & (VIRTQ_DESC_F_AVAIL | VIRTQ_DESC_F_USED);\n  return flags == (cursor & WRAP ? <u32>VIRTQ_DESC_F_AVAIL : <u32>VIRTQ_DESC_F_USED);",
-    by: "const flags = <u32>(descriptor >> 48) & VIRTQ_DESC_F_AVAIL;\n  return flags == (cursor & WRAP ? <u32>VIRTQ_DESC_F_AVAIL : 0);",
+    by: "const flags = <u32>(descriptor >> 48) & VIRTQ_DESC_F_USED;\n  return flags == (cursor & WRAP ? 0 : <u32>VIRTQ_DESC_F_USED);",
   },
   {
     name: "a chain of several descriptors counts as one",

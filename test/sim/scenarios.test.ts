@@ -15,12 +15,16 @@ const hashes: Record<string, Record<string, string>> = JSON.parse(read("examples
 const guide = read("docs/SCENARIOS.md");
 const TABLE_ROW = /^\| \[[\w-]+\]\(\.\.\/examples\/scenarios\/([\w-]+)\.yaml\) \|/gm;
 
-test.each(cases(SCENARIOS))("%s comes out as the guide and the hashes have it: npm run scenarios", { timeout: 240_000 }, async (name) => {
-  const { playScenario } = await import(new URL("../../tools/scenarios.mjs", import.meta.url).href);
-  const { row, sums } = await playScenario(sim, name);
-  expect(sums).toEqual(hashes[name]);
-  expect(guide.split("\n")).toContain(row);
-});
+test.each(cases(SCENARIOS))(
+  "%s comes out as the guide and the hashes have it: npm run scenarios",
+  { timeout: 240_000 },
+  async (name) => {
+    const { playScenario } = await import(new URL("../../tools/scenarios.mjs", import.meta.url).href);
+    const { row, sums } = await playScenario(sim, name);
+    expect(sums).toEqual(hashes[name]);
+    expect(guide.split("\n")).toContain(row);
+  },
+);
 
 test("the guide and the hashes have the scenarios that there are, and the keys", () => {
   expect(Object.keys(hashes)).toEqual(SCENARIOS);

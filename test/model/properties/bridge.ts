@@ -17,9 +17,12 @@ const port = fc.nat(3);
 const lengths = fc.oneof(
   { weight: 3, arbitrary: fc.integer({ min: 18, max: 130 }) },
   { weight: 1, arbitrary: fc.integer({ min: 18, max: 1600 }) },
+  // The longest that the MTUs below let pass, and some buffers hold, and one byte more.
+  { weight: 1, arbitrary: fc.constantFrom(64, 65, 74, 75, 114, 115) },
 );
 const buffer = fc.oneof(
   { weight: 4, arbitrary: fc.integer({ min: 100, max: 400 }).map((length) => [length]) },
+  { weight: 1, arbitrary: fc.constantFrom(76, 77, 126, 127).map((length) => [length]) },
   { weight: 1, arbitrary: fc.array(fc.integer({ min: 1, max: 300 }), { minLength: 1, maxLength: 5 }) },
 );
 
@@ -34,6 +37,7 @@ const shape: fc.Arbitrary<ModelShape> = fc
     eventIdx: fc.boolean(),
     inOrder: fc.boolean(),
     inflight: fc.boolean(),
+    sendsFromEnd: fc.boolean(),
     position: fc.constantFrom(0, 1, 65_500, 65_533, 65_535),
     buffers: fc.array(buffer, { maxLength: 70 }),
   })
