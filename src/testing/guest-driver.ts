@@ -62,7 +62,7 @@ export class GuestDriver {
     if (trouble.stalled || !connected || this.paced.has(pair)) return;
     if (!trouble.withholding) {
       device.reclaim(pair);
-      for (const { pair: of, chain } of this.withheld.splice(0)) device.giveBuffers(chain, of);
+      for (const { pair: of, chain } of this.withheld.splice(0)) this.give(of, chain);
     }
     const most = trouble.rate === undefined ? Number.POSITIVE_INFINITY : 1;
     for (let taken = 0; this.take(pair); ) {
@@ -78,6 +78,13 @@ export class GuestDriver {
     device.tx[pair]!.wantCalls(true);
   }
 
+  /** Gives receive buffers anew. What a fault has put into the ring may have their room: then they wait for it. */
+  private give(pair: number, chain: Buffer[]): void {
+    const { device } = this.guest;
+    if (device.rx[pair]!.freeDescriptors >= chain.length) device.giveBuffers(chain, pair);
+    else this.withheld.push({ pair, chain });
+  }
+
   /** Takes one frame. False when there is none. */
   private take(pair: number): boolean {
     const { guest } = this;
@@ -87,7 +94,7 @@ export class GuestDriver {
     for (const chain of chains) {
       if (this.poison.delete(chain)) continue;
       if (guest.trouble.withholding) this.withheld.push({ pair, chain });
-      else device.giveBuffers(chain, pair);
+      else this.give(pair, chain);
     }
     if (!next) return false;
     const { frame, header } = next;

@@ -181,6 +181,21 @@ describe.each(["split", "packed"] as const)("%s rings", (ring) => {
   });
 });
 
+test("a bad chain takes the room of a buffer that was withheld: the buffer waits, and nothing is lost uncounted", async () => {
+  const lab = await createLab();
+  const a = await lab.guest("a");
+  const b = await lab.guest("b", { size: 8, rxBuffers: 8 });
+  lab.inject(
+    { kind: "full-ring", guest: "b", at: 8, for: 3 },
+    { kind: "loop", guest: "b", queue: "receive", at: 8.5, for: 5 },
+  );
+  lab.traffic(a, constantRate({ to: b, perSecond: 2000, count: 60 }));
+  await lab.run(40);
+  await lab.settle();
+  expect(lab).toConserveFrames();
+  expect(b.fault).toBeUndefined();
+});
+
 test("random guests, traffic and faults: no frame is lost that nobody counted", async () => {
   await forEachSeed({ runs: runs(50), memoryMiB: 24 }, async (lab) => {
     const names = ["a", "b", "c", "d"];
