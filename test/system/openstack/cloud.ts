@@ -1,9 +1,10 @@
 // A cloud of one host, without any service of OpenStack: ports as Neutron's API shows them (network.json) → their
 // binding → Nova's interface XML → domains of a private libvirt → guests. What the services would do is done by `ringbridge vif`.
 import { execFileSync } from "node:child_process";
-import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, renameSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import type { AgentState, PortState } from "../../../src/agent/state-file.js";
 import { ControlClient } from "../../../src/api/control-client.js";
 import type { Binding, NoBinding } from "../../../src/vif/neutron.js";
 import type { NovaStages } from "../../../src/vif/nova.js";
@@ -11,7 +12,7 @@ import { Channel } from "../lib/channel.js";
 import { initramfs } from "../lib/initramfs.js";
 import { domainXml, type Libvirt, startLibvirt } from "../lib/libvirt.js";
 import { busyboxFile, cliFile, kernel, qemuFiles } from "../lib/needs.js";
-import { scratch } from "../lib/process.js";
+import { type Child, scratch, start, waitFor } from "../lib/process.js";
 import { type RunningSwitch, startSwitch } from "../lib/switch.js";
 import type { Guest } from "../lib/traffic.js";
 
@@ -48,6 +49,8 @@ export interface BoundPort {
   vifName: string;
   /** Nova's interface element. */
   xml: string;
+  /** What `ringbridge vif xml` and `plug` take, and a port's file of `ringbridge agent`. */
+  input: { port: Record<string, unknown> };
 }
 
 /** What Nova knows besides the port. */
@@ -95,10 +98,11 @@ export function bind(name: string, mode: Mode, words: NovaWords = {}): BoundPort
   Object.assign(port, { "binding:vif_type": binding.vif_type, "binding:vif_details": binding.vif_details });
   // The guests here have no KVM.
   const conf = { "libvirt.virt_type": "qemu", ...words.conf };
-  const { osvif, xml } = vif<NovaStages>(["xml", "--json"], { port, network, ...words, conf });
+  const input = { port, network, ...words, conf };
+  const { osvif, xml } = vif<NovaStages>(["xml", "--json"], input);
   return {
     ...{ name, id: port.id, mac: port.mac_address, ip: port.fixed_ips[0].ip_address },
-    ...{ mode: osvif.mode!, path: osvif.path!, vifName: osvif.vif_name, xml },
+    ...{ mode: osvif.mode!, path: osvif.path!, vifName: osvif.vif_name, xml, input },
   };
 }
 
@@ -106,6 +110,12 @@ export function bind(name: string, mode: Mode, words: NovaWords = {}): BoundPort
 export class Host {
   private readonly ports = new Map<string, Record<string, unknown>>();
   private readonly config: string;
+
+  /** `ringbridge agent`, if one keeps the switch's ports. */
+  private agent: Child | undefined;
+  /** Where it looks for ports, and what it says of them. */
+  private readonly folder = join(scratch, "ports");
+  private readonly stateFile = join(scratch, "agent-state.json");
 
   private constructor(
     public bridge: RunningSwitch,
@@ -147,6 +157,37 @@ export class Host {
     // JSON is YAML.
     writeFileSync(this.config, JSON.stringify({ ports: Object.fromEntries(this.ports) }));
     await new ControlClient(this.bridge.control, 20_000).reload();
+  }
+
+  /** Starts an agent, which gives the switch what the folder has. The switch must have no ports of its own. */
+  startAgent(): void {
+    mkdirSync(this.folder, { recursive: true });
+    const words = ["agent", "--folder", this.folder, "--state", this.stateFile, "--control", this.bridge.control];
+    this.agent = start("agent", process.execPath, [cliFile, ...words]);
+  }
+
+  /** Ends the agent as a crash would. */
+  async killAgent(): Promise<void> {
+    await this.agent?.end("SIGKILL");
+  }
+
+  /** Puts a port's file into the agent's folder, in one piece; `changes` are those of Neutron's port. */
+  tellAgent(port: BoundPort, changes: Record<string, unknown> = {}): void {
+    const part = join(this.folder, `.${port.name}`);
+    writeFileSync(part, JSON.stringify({ ...port.input, port: { ...port.input.port, ...changes } }));
+    renameSync(part, join(this.folder, `${port.name}.json`));
+  }
+
+  /** Waits until the agent's state file says this of each port. */
+  async waitForAgent(state: PortState, ports: readonly BoundPort[]): Promise<void> {
+    const said = () => {
+      if (!existsSync(this.stateFile)) return false;
+      const { ports: found } = JSON.parse(readFileSync(this.stateFile, "utf8")) as AgentState;
+      return ports.every(({ vifName }) => found.some((port) => port.name === vifName && port.state === state));
+    };
+    await waitFor(`the agent to say ${state} of ${ports.map(({ name }) => name).join(", ")}`, 60_000, said, [
+      this.agent!,
+    ]);
   }
 
   /** Ends the switch as a crash would. */
