@@ -34,6 +34,8 @@ export class PortIotlb {
   private readonly awaited = new Set<Question>();
   /** Questions to which there was no answer, and when first: a guest that takes a buffer back is in a race with us. */
   private readonly refused = new Map<Question, number>();
+  /** It was told of a translation that can not be used, and says so with each answer: the operator has been told why. */
+  private refusedOurselves = false;
 
   constructor(
     private readonly bridge: Bridge,
@@ -64,11 +66,10 @@ export class PortIotlb {
     const lists = this.port.translations;
     if (lists === undefined) return;
     const { at, removed, added } = difference(this.entries, entries);
-    lists.splice(
-      at,
-      removed.length,
-      added.map((entry) => this.regionOf(entry)),
-    );
+    this.refusedOurselves = true;
+    const regions = added.map((entry) => this.regionOf(entry));
+    this.refusedOurselves = false;
+    lists.splice(at, removed.length, regions);
     this.entries = entries;
     if (entries.length === 0) this.forgetQuestions();
     for (const question of this.awaited) if (this.isKnown(question)) this.awaited.delete(question);
@@ -138,6 +139,7 @@ export class PortIotlb {
   }
 
   private noteRefusal(question: Question): void {
+    if (this.refusedOurselves) return;
     const first = this.refused.get(question);
     if (first === undefined) {
       if (this.refused.size < REFUSED_MAX) this.refused.set(question, performance.now());
