@@ -5,8 +5,11 @@ import type { QemuArgument } from "./qemu.js";
 import { VifRefusal } from "./refusal.js";
 import type { QemuInput } from "./schema.js";
 
-/** How a guest's memory is backed. With "none" it is QEMU's own, and no switch can map it. */
-const BACKINGS = ["memfd", "memfd-numa", "memfd-hugepages", "file", "hugepages", "hugepages-numa", "none"] as const;
+/** How a guest's memory is backed. With "none" and "memfd-private" it is QEMU's own, and no switch can map it. */
+const BACKINGS = [
+  ...(["memfd", "memfd-numa", "memfd-hugepages", "memfd-hugepages-numa", "memfd-private"] as const),
+  ...(["file", "file-numa", "hugepages", "hugepages-numa", "none"] as const),
+] as const;
 type Backing = (typeof BACKINGS)[number];
 
 const DEFAULTS = { memoryMb: 256, vcpus: 4, machine: "q35" };
@@ -45,7 +48,7 @@ export function memoryArguments(input: QemuInput): QemuArgument[] {
     ...backend(backing, id, uri as Uri),
     // A migrated guest must find its memory under the name that older machines gave it.
     ...(!numa && backing !== "none" && { "x-use-canonical-path-for-ramblock-id": false }),
-    ...((backing === "file" || backing.includes("hugepages")) && { prealloc: true }),
+    ...((backing.startsWith("file") || backing.includes("hugepages")) && { prealloc: true }),
     size: memoryMb * 1024 * 1024,
   };
   const machine = `${MACHINES[given] ?? given},usb=off,dump-guest-core=off${numa ? "" : `,memory-backend=${id}`}`;
@@ -66,12 +69,16 @@ function backend(backing: Backing, id: string, uri: Uri) {
   switch (backing) {
     case "none":
       return { "qom-type": "memory-backend-ram", id };
+    case "memfd-private":
+      return { "qom-type": "memory-backend-memfd", id };
     case "memfd-hugepages":
+    case "memfd-hugepages-numa":
       return { "qom-type": "memory-backend-memfd", id, hugetlb: true, hugetlbsize: HUGE_PAGE, share: true };
     case "memfd":
     case "memfd-numa":
       return { "qom-type": "memory-backend-memfd", id, share: true };
-    case "file": {
+    case "file":
+    case "file-numa": {
       const path = `${FOLDERS[uri].ram}/${DOMAIN}/${id}`;
       return { "qom-type": "memory-backend-file", id, "mem-path": path, "discard-data": true, share: true };
     }

@@ -47,6 +47,10 @@ describe("libvirt: interface XML to QEMU's arguments", () => {
     else expect(casesView(qemuArguments(input))).toEqual({ net: output.net.map(withoutPlace), memory: output.memory });
   });
 
+  test.each(cases("libvirt-memory"))("memory: $name", ({ input, output }) => {
+    expect(qemuArguments(input).memory.map(([, value]) => value)).toEqual(output.memory);
+  });
+
   test.each(cases("libvirt-more"))("$name", ({ input, output }) => {
     if (output.error !== undefined) expect(() => qemuArguments(input)).toThrow(VifRefusal);
     else expect(qemuArguments(input).net.map(([, value]) => value)).toEqual(output.net.map(withoutPlace));
