@@ -5,11 +5,12 @@ import { describe, expect, test } from "vitest";
 import { perform } from "../../src/explore/lessons/act.js";
 import { clauseTitle } from "../../src/explore/lessons/clauses.js";
 import { LESSONS, MACHINE_LESSONS } from "../../src/explore/lessons/index.js";
-import type { Lesson, Moment } from "../../src/explore/lessons/lesson.js";
+import type { Lesson, Moment, SessionLesson } from "../../src/explore/lessons/lesson.js";
 import { parseProse } from "../../src/explore/lessons/prose.js";
 import { QUIZ } from "../../src/explore/lessons/quiz.js";
 import { TEACHING } from "../../src/explore/lessons/teach.js";
 import { encodeState, Machine, makeSetup } from "../../src/explore/machine/index.js";
+import { SESSION_MISTAKES, SessionSteps } from "../../src/explore/machine/session/index.js";
 import { build } from "./support/build.js";
 
 const ids = LESSONS.map(({ id }) => id);
@@ -166,6 +167,23 @@ describe("what the texts claim", () => {
       between.some(({ places }) => places[0]?.kind === "buffer" && !["a.tx[0]", "b.rx[0]"].includes(places[0].name)),
     ).toBe(false);
   });
+});
+
+test("the lesson on vhost-user: each message that a piece waits for comes, and every mistake is refused", () => {
+  const lesson = LESSONS.find((each): each is SessionLesson => "session" in each)!;
+  for (const { until, predict } of lesson.beats) {
+    const steps = new SessionSteps(lesson.session);
+    while (steps.step());
+    const [name, wanted] = until.startsWith("second ") ? [until.slice(7), 2] : [until, 1];
+    const count = steps.exchanges.filter((exchange) => exchange.name === name).length;
+    expect([until, until === "end" || count >= wanted]).toEqual([until, true]);
+    if (predict) expect(predict.choices[predict.right]).toBeDefined();
+  }
+  for (const mistake of SESSION_MISTAKES.slice(1)) {
+    const steps = new SessionSteps({ ...lesson.session, mistake });
+    while (steps.step());
+    expect([mistake, steps.exchanges.some(({ refused }) => refused !== undefined)]).toEqual([mistake, true]);
+  }
 });
 
 test("ten questions, each answered in a lesson that there is", () => {

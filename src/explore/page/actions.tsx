@@ -1,7 +1,7 @@
 // What guests can be told to do, and what can be put wrong by hand.
 
 import { useState } from "preact/hooks";
-import type { Fault, Operation } from "../machine/index.js";
+import { BAD_CHAINS, type BadChain, type Fault, type Operation } from "../machine/index.js";
 import type { Session } from "./session.js";
 
 export interface Action {
@@ -23,9 +23,10 @@ export function Actions({ session, actions }: { session: Session; actions: reado
   );
 }
 
-type Kind = "send" | "post" | "receive" | "reclaim" | "calls" | "no-calls";
+type Kind = "send" | "bad" | "post" | "receive" | "reclaim" | "calls" | "no-calls";
 const KINDS: Record<Kind, string> = {
   send: "send a frame",
+  bad: "give a bad chain",
   post: "give receive buffers",
   receive: "take what came",
   reclaim: "take sent buffers back",
@@ -41,12 +42,14 @@ export function ActionForm({ session }: { session: Session }) {
   const [payload, setPayload] = useState(26);
   const [pieces, setPieces] = useState("");
   const [how, setHow] = useState("");
+  const [bad, setBad] = useState<BadChain>("address");
   const guests = session.view.guests;
   const give = (event: Event) => {
     event.preventDefault();
     session.operate(guest, operationOf());
   };
   const operationOf = (): Operation => {
+    if (kind === "bad") return { do: "send-bad", bad };
     if (kind === "post") return { do: "post", buffers: 1 };
     if (kind === "receive") return { do: "receive", again: true };
     if (kind === "reclaim") return { do: "reclaim" };
@@ -86,6 +89,16 @@ export function ActionForm({ session }: { session: Session }) {
           ))}
         </select>
       </label>
+      {kind === "bad" && (
+        <label>
+          <span class="label">with a bad</span>
+          <select value={bad} onChange={({ currentTarget }) => setBad(currentTarget.value as BadChain)}>
+            {BAD_CHAINS.map((each) => (
+              <option key={each}>{each}</option>
+            ))}
+          </select>
+        </label>
+      )}
       {kind === "send" && (
         <>
           <label>
@@ -161,6 +174,9 @@ export function Faults({ session }: { session: Session }) {
         fault: "skip-recheck",
         skip: !faults.skipRecheck,
       })}
+      <button type="button" onClick={() => session.passTime(300)}>
+        let 300 seconds pass
+      </button>
       {held.map(({ guest, at }) => (
         <button key={at} type="button" onClick={() => session.fault({ fault: "let-go", guest })}>
           let {guests[guest]!.name}'s held stores go

@@ -86,6 +86,11 @@ export class Session {
     this.change(() => this.machine.fault(fault));
   }
 
+  /** Addresses that were not seen for so long are forgotten. In the middle of a call of the core nothing happens. */
+  passTime(seconds: number): void {
+    this.change(() => this.machine.passTime(seconds));
+  }
+
   step(who: Who, whole = false): void {
     this.pause();
     this.change(() => this.makeStep(who, whole ? "burst" : this.grain));
