@@ -1,4 +1,4 @@
-// Linux guests behind a virtual IOMMU, as Linux uses one: it maps each buffer when it gives it to the NIC and unmaps it
+// M51: Linux guests behind a virtual IOMMU, as Linux uses one: it maps each buffer when it gives it to the NIC and unmaps it
 // when it has it back. In its default mode it forgets the translations of many buffers, and of the rings, at once.
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Guest, startGuest } from "./lib/guest.js";
