@@ -8,7 +8,7 @@ import { type RunningSwitch, socketPort, startSwitch } from "./lib/switch.js";
 import { bulk, ping } from "./lib/traffic.js";
 
 /** MiB of TCP each way, a multiple of 4. */
-const bulkMib = Number(process.env.RINGBRIDGE_BULK_MIB ?? 8);
+const bulkMib = Number(process.env.RINGBRIDGE_BULK_MIB ?? 4);
 
 const MODES = [
   ["lazy, the default", "", []],
