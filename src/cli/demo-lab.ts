@@ -24,6 +24,8 @@ const HINDSIGHT_MS = 300;
 export interface LabOptions {
   sizes: readonly number[];
   workers?: number;
+  /** Address of a live page of the switch, as for `ringbridge run --web`. */
+  web?: string;
 }
 
 /** Everything at one moment. `guests` in the order of NAMES. */
@@ -34,6 +36,8 @@ export interface LabSample {
 
 export class DemoLab {
   readonly names = NAMES;
+  /** The URL of the live page with its token, if there is one. */
+  webUrl: string | undefined;
   /** Rejects, with a sentence, when a guest or the switch ends unasked. */
   readonly failed: Promise<never>;
   private readonly folder = mkdtempSync(join(tmpdir(), "ringbridge-demo-"));
@@ -127,6 +131,7 @@ export class DemoLab {
     const words = ["--control", this.control.path, "run", "--log-level", "warn"];
     for (const name of NAMES) words.push("--port", `${name}=listen:${this.socket(name)}`);
     if (this.options.workers !== undefined) words.push("--workers", String(this.options.workers));
+    if (this.options.web !== undefined) words.push("--web", this.options.web);
     const child = fork(builtFile("src/cli/demo-switch.js"), words, { stdio: ["ignore", "pipe", "pipe", "ipc"] });
     this.switchChild = child;
     let output = "";
@@ -139,6 +144,7 @@ export class DemoLab {
         output += text;
         if (!output.includes(" is ready")) return;
         clearTimeout(timer);
+        this.webUrl = /^live page: (\S+)/m.exec(output)?.[1];
         resolve();
       });
       void end.then((how) => {

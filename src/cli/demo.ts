@@ -28,9 +28,10 @@ export async function runDemo(options: DemoFlags, io: Io): Promise<number> {
   let lab: DemoLab | undefined;
   try {
     say("Starting a switch and two guests, each a process of its own ...\n");
-    lab = await DemoLab.start({ sizes: frameSizes(size), workers: options.workers });
+    lab = await DemoLab.start({ sizes: frameSizes(size), workers: options.workers, web: webAddress(options.web) });
     const [first, second] = lab.guestPids;
     say(`switch: process ${lab.switchPid}; vm1: process ${first}; vm2: process ${second}\n`);
+    if (lab.webUrl !== undefined) say(`Live page: ${lab.webUrl}\n`);
     const traffic = size === "imix" ? "IMIX frames (64, 570 and 1518 bytes, 7:4:1)" : `frames of ${size} bytes`;
     say(`Both guests send ${traffic} as fast as the rings allow. Ctrl-C ends.\n\n`);
     const { start, end, final } = await measure(lab, seconds, terminal, interrupt.promise, say);
@@ -51,6 +52,11 @@ export async function runDemo(options: DemoFlags, io: Io): Promise<number> {
     await lab?.close();
     interrupt.forget();
   }
+}
+
+/** The flag alone: any free port of this machine. */
+function webAddress(flag: DemoFlags["web"]): string | undefined {
+  return flag === true ? "127.0.0.1:0" : flag;
 }
 
 /** Traffic for a while, shown as it goes. Samples from before it, from its end, and after the last frame arrived. */

@@ -234,6 +234,7 @@ function createProgram(io: Io, perform: Perform): Command {
     .option("--seconds <n>", "how long to measure", positiveNumber)
     .option("--size <bytes>", 'frame size in bytes, or "imix"', frameSize)
     .option("--workers <n>", "data path threads", positiveInteger)
+    .option("--web [address]", "show the switch live in a browser, by default at a free port of 127.0.0.1")
     .option("--json", "print JSON")
     .action((options: DemoFlags) =>
       perform(async () => {
@@ -358,6 +359,8 @@ interface RunFlags {
 
 /** What `demo` is given; absent ones were not written. */
 export interface DemoFlags {
+  /** True: an address was not given. */
+  web?: string | true;
   seconds?: number;
   size?: number | "imix";
   workers?: number;

@@ -11,6 +11,7 @@ import { runDemo } from "../../src/cli/demo.js";
 import type { LabSample } from "../../src/cli/demo-lab.js";
 import { directions, isClean, uncounted } from "../../src/cli/demo-result.js";
 import { liveLine, liveTable, summary } from "../../src/cli/demo-view.js";
+import type { LiveState } from "../../src/web/live.js";
 import { builtFile } from "../../src/guest/children.js";
 import { describeLinux } from "../sys/linux.js";
 import { FakeIo } from "./fake-io.js";
@@ -133,8 +134,12 @@ describeLinux("the demo", () => {
   test("on a terminal it redraws until Ctrl-C, and ends with the summary", async () => {
     const io = new FakeIo();
     io.stdout.isTTY = true;
-    const done = runDemo({}, io);
+    const done = runDemo({ web: true }, io);
     await io.until(() => io.out.includes("\x1b["));
+    // A page of the switch, with what may look at it.
+    const [, page, token] = /^Live page: (\S+)#token=(\w+)$/m.exec(io.out)!;
+    const answer = await fetch(`${page}v1/state`, { headers: { authorization: `Bearer ${token}` } });
+    expect(((await answer.json()) as LiveState).ports.map(({ name }) => name)).toEqual(NAMES);
     io.signals.emit("SIGINT");
     expect(await done).toBe(0);
     expect(io.out).toContain("RECEIVED  frames a second that the other guest took");

@@ -157,6 +157,8 @@ export function useModel(model: Model): void {
     };
     document.addEventListener("visibilitychange", look);
     const forget = model.subscribe(look);
+    // What came between the first picture and now was told to nobody.
+    look();
     return () => {
       document.removeEventListener("visibilitychange", look);
       forget();

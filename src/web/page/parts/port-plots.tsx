@@ -1,6 +1,7 @@
 // A plot for each port: what its guest sends and what it gets, all on one scale.
 
 import { useState } from "preact/hooks";
+import { formatDuration } from "../../../cli/table.js";
 import type { LivePort } from "../../live.js";
 import type { History, PortSeries } from "../history.js";
 import type { Picture } from "../model.js";
@@ -99,7 +100,10 @@ function PortPlot({
         <button type="button" class="quiet" aria-pressed={chosen} onClick={onChoose}>
           {name}
         </button>
-        <span class="note">{state === "running" ? `${port.queues.length} queues` : state}</span>
+        <span class="note">
+          {state === "running" ? `${port.queues.length} queues` : state} for{" "}
+          {formatDuration(Date.now() - port.stateSince)}
+        </span>
       </h3>
       <p class="legend">
         <span class="key key-rx">

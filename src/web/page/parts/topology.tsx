@@ -1,6 +1,5 @@
 // The switch in the middle, its ports on both sides; a line for each direction, as wide as what flows there.
 
-import { formatDuration } from "../../../cli/table.js";
 import type { LivePort } from "../../live.js";
 import type { History } from "../history.js";
 import type { Picture } from "../model.js";
@@ -113,26 +112,11 @@ function PortBox({ port, left, x, y, hubX, rates, unit, chosen, onChoose }: Port
     { rate: rates.rx, y: y + BOX.height / 2 - 12, kind: "rx", arrow: left ? "→" : "←" },
     { rate: rates.tx, y: y + BOX.height / 2 + 14, kind: "tx", arrow: left ? "←" : "→" },
   ];
-  const label =
-    `${name}, ${state}${broken > 0 ? `, ${broken} broken queues` : ""}: ` +
-    `${rateText(rates.rx, unit)} from the guest, ${rateText(rates.tx, unit)} to it`;
+  const words = broken > 0 ? `${broken} broken` : state;
+  const label = `${name}, ${words}: ` + `${rateText(rates.rx, unit)} from the guest, ${rateText(rates.tx, unit)} to it`;
   const choose = () => onChoose(name);
   return (
-    // biome-ignore lint/a11y/useSemanticElements: there are no buttons in SVG
-    <g
-      class={`port port-${state}`}
-      role="button"
-      tabIndex={0}
-      aria-pressed={chosen}
-      aria-label={label}
-      onClick={choose}
-      onKeyDown={(event) => {
-        if (event.key !== "Enter" && event.key !== " ") return;
-        event.preventDefault();
-        choose();
-      }}
-    >
-      <title>{`${label}. For ${formatDuration(Date.now() - port.stateSince)}.`}</title>
+    <g>
       {rows.map(({ rate, y: at, kind, arrow }) => (
         <g key={kind} class={`flow flow-${kind}`}>
           <line x1={from} x2={to} y1={at + 6} y2={at + 6} stroke-width={strokeOf(rate)} class={rate ? "" : "idle"} />
@@ -141,13 +125,32 @@ function PortBox({ port, left, x, y, hubX, rates, unit, chosen, onChoose }: Port
           </text>
         </g>
       ))}
-      <rect x={x} y={y} width={BOX.width} height={BOX.height} rx={6} />
-      <text class="port-name" x={x + 10} y={y + 23}>
-        {MARKS[state]} {short(name)}
-      </text>
-      <text class="port-state" x={x + 10} y={y + 43}>
-        {broken > 0 ? `⚠ ${broken} broken` : state}
-      </text>
+      {/* biome-ignore lint/a11y/useSemanticElements: there are no buttons in SVG */}
+      <g
+        class={`port port-${state}`}
+        role="button"
+        // In SVG the names of attributes are as they are written.
+        tabindex={0}
+        aria-pressed={chosen}
+        aria-label={label}
+        onClick={choose}
+        onKeyDown={(event) => {
+          if (event.key !== "Enter" && event.key !== " ") return;
+          event.preventDefault();
+          choose();
+        }}
+      >
+        <rect x={x} y={y} width={BOX.width} height={BOX.height} rx={6} />
+      </g>
+      <g class="port-text">
+        <text class="port-name" x={x + 10} y={y + 23}>
+          {MARKS[state]} {short(name)}
+        </text>
+        <text class="port-state" x={x + 10} y={y + 43}>
+          {broken > 0 ? "⚠ " : ""}
+          {words}
+        </text>
+      </g>
     </g>
   );
 }
