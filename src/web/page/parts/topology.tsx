@@ -80,8 +80,8 @@ export function Topology({ picture, history, unit, chosen, onChoose }: TopologyP
       )}
       {ports.length > 0 && (
         <p class="note">
-          ● a ring runs, ◐ connected, ○ waits for its guest. Lines are as wide as what flows; → and ← say whither.
-          Choose a port to see what is its own below.
+          ● a ring runs, ◐ connected, ○ waits for its guest. A line is the wider the more flows where its arrow points.
+          Choose a port to see only what is its own.
         </p>
       )}
     </div>
@@ -125,7 +125,6 @@ function PortBox({ port, left, x, y, hubX, rates, unit, chosen, onChoose }: Port
           </text>
         </g>
       ))}
-      {/* biome-ignore lint/a11y/useSemanticElements: there are no buttons in SVG */}
       <g
         class={`port port-${state}`}
         role="button"
