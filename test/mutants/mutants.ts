@@ -235,7 +235,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: "a frame that finds no buffer is not counted",
     rule: "promise: a frame is delivered, or dropped under one cause",
     file: ENQUEUE,
-    text: "    countDrop(queue, cause, 1);\n    worker.spanLength = 0;",
+    text: "    else countDrop(queue, cause, 1);\n    worker.spanLength = 0;",
     by: "    worker.spanLength = 0;",
   },
   // Notifications.
