@@ -52,7 +52,10 @@ describe("a wrong command line ends with 2 and one line", () => {
     [["stauts"], "unknown command 'stauts' (Did you mean status?)"],
     [["run", "--prot", "x"], "unknown option '--prot' (Did you mean --port?)"],
     [["run", "a.yaml", "b.yaml"], "too many arguments for 'run'. Expected 1 argument but got 2."],
-    [["run"], "nothing to run: give a configuration file, or ports such as --port vm1=listen:/tmp/vm1.sock"],
+    [
+      ["run"],
+      "nothing to run: give a configuration file, or ports such as --port vm1=listen:/tmp/vm1.sock, or --empty",
+    ],
     [["run", "--port", "a=listen:"], "--port a=listen:: listen: is empty: give the path of a unix socket"],
     [["run", "/none.yaml"], "/none.yaml: there is no such file: check the path, or give ports with --port"],
     [["run", "-p", "a=listen:/a", "--workers", "99"], "--workers: must be a whole number from 1 to 16, not 99"],
