@@ -5,8 +5,10 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
+import type { Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { LESSONS } from "../../src/explore/lessons/index.js";
+import { decodeState, encodeState } from "../../src/explore/machine/index.js";
 import { Explorer, explorerBytes, explorerFolder, moment, readLesson, solveExercise } from "./lib/explorer.js";
 import { describeNeeding } from "./lib/needs.js";
 
@@ -107,7 +109,14 @@ describeNeeding(["chromium"], "the explorer's page", () => {
     expect(await figure.page.locator(".page-header, .pane").count()).toBe(0);
     const damaged = await explorer.visit(hash.slice(0, -3));
     await damaged.page.getByRole("alert").waitFor();
-    for (const visit of [{ page }, second, figure, damaged]) await visit.page.context().close();
+    // A link of another build still opens, and says that it is one.
+    const said = (visit: { page: Page }) => visit.page.getByRole("status").filter({ hasText: "another build" }).count();
+    expect(await said(second)).toBe(0);
+    const text = hash.slice(hash.indexOf("s=") + 2);
+    const foreign = await explorer.visit(hash.replace(text, encodeState({ ...decodeState(text), core: "0badc0de" })));
+    await foreign.page.locator(".stage").waitFor();
+    expect(await said(foreign)).toBe(1);
+    for (const visit of [{ page }, second, figure, damaged, foreign]) await visit.page.context().close();
   });
 
   test("keys: a reader without a pointer gets everywhere, and can turn the keys off", async () => {

@@ -39,6 +39,8 @@ export class Session {
   breakpoints = new Set<Breakpoint>();
   /** What a breakpoint has to say, until the next step. */
   stopped: string | undefined;
+  /** It was opened by a link that another build of the core made: its moves may lead to another moment here. */
+  foreign = false;
   private readonly known: Event[] = [];
   private readonly listeners = new Set<() => void>();
   private timer: ReturnType<typeof setTimeout> | undefined;
@@ -57,7 +59,9 @@ export class Session {
   }
 
   static async open(state: State, build: MachineBuild): Promise<Session> {
-    return new Session(await Machine.open(state, build), build);
+    const session = new Session(await Machine.open(state, build), build);
+    session.foreign = state.core !== undefined && state.core !== session.machine.core;
+    return session;
   }
 
   subscribe(listener: () => void): () => void {

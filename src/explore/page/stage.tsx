@@ -39,6 +39,11 @@ export function Stage({ session, sources, shows, overview, figure, children }: P
   const touched = touchedBy(session.current);
   return (
     <section class={`stage ${figure ? "is-figure" : ""}`} aria-label="The machine">
+      {session.foreign && (
+        <p class="note" role="status">
+          This link was made with another build of the core, so this may be another moment than was meant.
+        </p>
+      )}
       <div class="pictures">
         {overview && <Overview view={session.view} current={session.current} />}
         <div class="rings" data-count={shows.length}>
