@@ -26,6 +26,7 @@ const SLOW = [
 const TESTS = ["run", "--config", "test/vitest.config.ts", "--maxWorkers=100%", "--reporter=dot", "--no-isolate"];
 
 const started = Date.now();
+if (!existsSync(bin("biome"))) await step("packages", "npm", ["ci"]);
 await together(
   () => step("format and lint", bin("biome"), ["check", "--error-on-warnings", "."]),
   async () => {

@@ -119,14 +119,16 @@ export const BAD_MEMORY_CASES: CheckCase[] = [
   {
     id: "M23b",
     room,
-    title: "ADD_MEM_REG of a region that is there already is refused",
-    clause: "guest memory has one place for each address; libvhost-user and rust-vmm refuse it",
+    title: "ADD_MEM_REG of guest addresses that are there already is refused",
+    // At another place of the front-end: the same region once more is what QEMU 7.2 sends for each further pair of queues.
+    clause: "guest memory has one place for each address",
     needs: SLOTS,
     sockets: 1,
     run: async (bench) => {
       const guest = await bench.negotiated({ protocol: bits(PROTOCOL_F_CONFIGURE_MEM_SLOTS) });
       await guest.link.done("ADD_MEM_REG", memRegion(good), [file(guest)]);
-      return mustRefuse(await guest.link.outcome("ADD_MEM_REG", memRegion(good), [file(guest)]));
+      const again = { ...good, userAddress: good.userAddress + good.size };
+      return mustRefuse(await guest.link.outcome("ADD_MEM_REG", memRegion(again), [file(guest)]));
     },
   },
   {
