@@ -144,7 +144,15 @@ describeNeeding(["chromium"], "the explorer's page", () => {
     await page.context().close();
   });
 
-  const pages = ["#/", "#/lesson/one-descriptor", "#/lesson/packed?b=3", "#/lesson/memory", "#/lab", "#/quiz", "#/teach"];
+  const pages = [
+    "#/",
+    "#/lesson/one-descriptor",
+    "#/lesson/packed?b=3",
+    "#/lesson/memory",
+    "#/lab",
+    "#/quiz",
+    "#/teach",
+  ];
   const looks = [360, 1920].flatMap((width) => (["light", "dark"] as const).map((theme) => [width, theme] as const));
   test.each(looks)("axe finds nothing serious at %d pixels, %s", async (width, theme) => {
     for (const rest of pages) {

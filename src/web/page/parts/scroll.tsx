@@ -12,7 +12,7 @@ interface ScrollProps {
 
 export function Scroll({ label, more = "", element, onScroll, children }: ScrollProps) {
   return (
-    // biome-ignore lint/a11y/noNoninteractiveTabindex: who has no pointer scrolls it with the arrow keys
+    // Who has no pointer scrolls it with the arrow keys.
     <section class={`scroll ${more}`} aria-label={label} ref={element} onScroll={onScroll} tabIndex={0}>
       {children}
     </section>
