@@ -1,10 +1,11 @@
-// What waits in backlogs (backlog.ts) goes on its way when there are other translations than those that had no place for it.
+// What waits in backlogs (backlog.ts) goes on its way when there are other translations than those that had no place for it,
+// and is dropped when its receiver takes nothing any more.
 
 import { Backlog, BACKLOG_SECONDS, Port, Queue, Worker } from "../abi";
 import { countDrop } from "../bridge/stats";
 import { publishCaptures } from "../capture";
 import { generationOf } from "../memory/regions";
-import { DROP_PORT_DOWN, DROP_TRANSLATION, QUEUE_OK } from "../spec/status";
+import { DROP_ADMIN_DOWN, DROP_PORT_DOWN, DROP_TRANSLATION, QUEUE_OK } from "../spec/status";
 import { backlogOf, forgetOldest, takeOldest } from "./backlog";
 import { acquire, deliverHeld, release } from "./enqueue";
 
@@ -28,14 +29,16 @@ export function mayDrain(list: usize): bool {
   let item = list + 4;
   for (let left = load<u32>(list); left > 0; --left, item += 4) {
     const queue = changetype<Queue>(load<u32>(item));
-    if (backlogOf(queue).frames != 0 && !isWaiting(queue) && isNew(queue)) return true;
+    if (backlogOf(queue).frames == 0) continue;
+    if (!takesFrames(queue) || (!isWaiting(queue) && isNew(queue))) return true;
   }
   return false;
 }
 
 function drain(worker: Worker, queue: Queue, backlog: Backlog): void {
-  if (queue.status != QUEUE_OK || !queue.enabled) {
-    discardAll(queue, backlog, DROP_PORT_DOWN);
+  if (!takesFrames(queue)) {
+    const down = atomic.load<u32>(queue.port, offsetof<Port>("adminDown"));
+    discardAll(queue, backlog, down ? DROP_ADMIN_DOWN : DROP_PORT_DOWN);
     return;
   }
   if (!isWaiting(queue) && isNew(queue)) {
@@ -55,6 +58,11 @@ function drain(worker: Worker, queue: Queue, backlog: Backlog): void {
 function discardAll(queue: Queue, backlog: Backlog, cause: u32): void {
   countDrop(queue, cause, backlog.frames);
   backlog.frames = 0;
+}
+
+/** Not one that the guest broke, its front-end disabled, or the operator put out of use with its port: nothing waits there. */
+function takesFrames(queue: Queue): bool {
+  return queue.status == QUEUE_OK && queue.enabled != 0;
 }
 
 /** @inline */

@@ -387,6 +387,7 @@ export class Bridge {
     if (!enabled) queue.struct.set("drainFrom", 0);
     queue.struct.publish("enabled", Number(enabled && port.adminUp));
     if (!queue.running && !queue.paused) return;
+    if (!enabled && isHolding([queue])) this.wakeAll();
     if (queue.isReceiveq) await this.publishReceiveqs(port);
     else await this.grace();
   }
@@ -401,6 +402,7 @@ export class Bridge {
     port.adminUp = up;
     port.struct.publish("adminDown", Number(!up));
     for (const queue of port.queues.values()) queue.struct.publish("enabled", Number(queue.enabled && up));
+    if (!up && isHolding(port.queues.values())) this.wakeAll();
     await this.publishReceiveqs(port);
     await this.grace();
     if (!up) this.flushFdb(port);
@@ -513,7 +515,8 @@ export class Bridge {
   /** A new list of receiveqs with backlogs, if it is another. */
   private async publishBacklogs(): Promise<void> {
     const queues = [...this.ports.values()].flatMap((port) => [...port.queues.values()]);
-    const holding = queues.filter((queue) => queue.takesFrames && queue.backlog !== undefined);
+    // Disabled ones too: the workers drop what waits there.
+    const holding = queues.filter(({ running, paused, backlog }) => backlog !== undefined && (running || paused));
     const pointers = holding.map(({ struct }) => struct.at);
     if (pointers.join() === this.backlogged.join()) return;
     this.backlogged = pointers;

@@ -4,6 +4,7 @@ import { describe, expect, test } from "vitest";
 import { VIRTIO_F_VERSION_1 } from "../../assembly/spec/virtio.js";
 import { bits } from "../../src/core/feature-bits.js";
 import { frame, TestGuest, TestSwitch, VARIANTS } from "./support/bench-guest.js";
+import { IommuGuest } from "./support/iommu-guest.js";
 
 const V1 = bits(VIRTIO_F_VERSION_1);
 
@@ -109,3 +110,70 @@ describe.each(VARIANTS)("a port that is administratively down, $target build, $f
     expect(a.drops(1)).toEqual({ DROP_NO_PORT: 1 });
   });
 });
+
+describe.each(VARIANTS)(
+  "frames that wait for a receiver behind an IOMMU, $target build, $form ring",
+  ({ target, ring }) => {
+    /** Three frames, each for one of the guest's pages, of which no place is known. */
+    async function waiting() {
+      const sw = new TestSwitch({ target });
+      const a = await IommuGuest.create(sw, { features: V1 | ring });
+      const b = await TestGuest.create(sw, { features: V1 | ring });
+      const pages = a.give(6);
+      for (const number of [1, 2, 3]) b.send(frame(1, 2, 60, number));
+      sw.settle();
+      expect([b.reclaim(), b.drops(1), a.guest.drops(0)]).toEqual([3, {}, {}]);
+      expect(sw.arm()).toBe(false);
+      return { sw, a, b, pages };
+    }
+
+    test("its port is put out of use: they are dropped and counted, though the workers sleep", async () => {
+      const { sw, a, pages } = await waiting();
+      const woken: number[] = [];
+      sw.bridge.onTransmitqs = (worker) => woken.push(worker);
+      await sw.bridge.setAdminUp(a.guest.port, false);
+      expect(woken).toContain(0);
+      // What it would look at before it slept again.
+      expect(sw.arm()).toBe(true);
+      sw.disarm();
+      sw.settle();
+      expect([a.guest.drops(0), sw.arm()]).toEqual([{ DROP_ADMIN_DOWN: 3 }, false]);
+      sw.disarm();
+      await a.tell(pages);
+      await sw.bridge.setAdminUp(a.guest.port, true);
+      sw.settle();
+      expect(a.guest.receive()).toEqual([]);
+    });
+
+    test("its front-end disables the queue: the same, under that cause", async () => {
+      const { sw, a, b, pages } = await waiting();
+      await sw.bridge.setEnabled(a.guest.port, 0, false);
+      sw.disarm();
+      sw.settle();
+      expect([a.guest.drops(0), sw.arm()]).toEqual([{ DROP_PORT_DOWN: 3 }, false]);
+      sw.disarm();
+      await a.tell(pages);
+      await sw.bridge.setEnabled(a.guest.port, 0, true);
+      const later = frame(1, 2, 60, 4);
+      b.send(later);
+      sw.settle();
+      expect(a.guest.receive()).toEqual([later]);
+      expect(a.guest.drops(0)).toEqual({ DROP_PORT_DOWN: 3 });
+    });
+
+    test("a ring of which it is not known where it lies, and its port: dropped too, and none waits meanwhile", async () => {
+      const { sw, a, b, pages } = await waiting();
+      const at = await sw.bridge.pauseQueue(a.guest.port, 0);
+      await sw.bridge.setAdminUp(a.guest.port, false);
+      b.send(frame(1, 2, 60, 4));
+      sw.disarm();
+      sw.settle();
+      expect(a.guest.drops(0)).toEqual({ DROP_ADMIN_DOWN: 3 });
+      await a.tell(pages);
+      await sw.bridge.setAdminUp(a.guest.port, true);
+      await a.guest.startQueue(0, at);
+      sw.settle();
+      expect(a.guest.receive()).toEqual([]);
+    });
+  },
+);
