@@ -70,7 +70,7 @@ export async function enqueues(): Promise<Case[]> {
       const from = await guestWithFrames(sw, burst, bytes);
       const to = await guestWithFrames(sw, 0, bytes);
       const parts = partsOf(sw);
-      const group = sw.bridge.control.allocate(64, 64)!;
+      const group = sw.bridge.control.allocate(64);
       sw.bridge.views.u32[(group + layout.Group.fields.port.offset) >>> 2] = to.port.struct.at;
       const queues = [from.queue(1).struct.at, to.queue(0).struct.at] as const;
       const words = [sw.bridge.workers[0]!.at, ...queues, group] as const;

@@ -3,6 +3,7 @@
 
 import { DROP_TRANSLATION } from "../../assembly/spec/status.js";
 import type { BridgeQueue } from "./bridge-port.js";
+import type { ControlMemory } from "./control-memory.js";
 import * as layout from "./layout.js";
 import { Struct } from "./views.js";
 
@@ -12,13 +13,8 @@ export const BACKLOG_BYTES = 512 * 1024;
 const AHEAD = 2;
 const BYTES = layout.Backlog.size + BACKLOG_BYTES;
 
-interface Control {
-  allocate: (bytes: number) => number;
-  release: (at: number, bytes: number) => void;
-}
-
 /** Gives a receiveq its backlog, when it has none yet. It runs nowhere. */
-export function giveBacklog(queue: BridgeQueue, control: Control): void {
+export function giveBacklog(queue: BridgeQueue, control: ControlMemory): void {
   const { struct } = queue;
   queue.backlog ??= new Struct(struct.views, layout.Backlog, control.allocate(BYTES));
   queue.backlog.set("size", BACKLOG_BYTES);
@@ -33,7 +29,7 @@ export function askFew(queue: BridgeQueue): void {
 }
 
 /** The receiveq, which no worker has any more, goes on without one; what waits in it is dropped and counted. */
-export function takeBacklog(queue: BridgeQueue, control: Control): void {
+export function takeBacklog(queue: BridgeQueue, control: ControlMemory): void {
   queue.struct.publish("waiting", 0);
   queue.struct.set("backlog", 0);
   if (queue.backlog === undefined) return;

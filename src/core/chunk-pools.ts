@@ -1,6 +1,7 @@
 // Regions that are not mapped whole, and the windows through which the workers see chunks of them
 // (assembly/memory/windows.ts). The host makes and empties these structs; between that only the workers change them.
 
+import type { ControlMemory } from "./control-memory.js";
 import * as layout from "./layout.js";
 import { Struct, type Views } from "./views.js";
 
@@ -22,12 +23,6 @@ export interface PoolUsage {
   used: number;
   misses: number;
   missNanoseconds: number;
-}
-
-/** Control memory, zeroed: what `allocate` gives is freed with `release` and the same size. */
-export interface ControlMemory {
-  allocate(bytes: number): number;
-  release(at: number, bytes: number): void;
 }
 
 export class ChunkPools {

@@ -22,7 +22,7 @@ const LIMIT_MS = 1000;
  */
 export async function injectFrame(bridge: Bridge, port: BridgePort, frame: Uint8Array, worker: number): Promise<void> {
   const length = port.headerBytes + frame.length;
-  const at = bridge.allocate(FRAME + length);
+  const at = bridge.control.allocate(FRAME + length);
   const { bytes, data } = bridge.views;
   const guestAddress = freeAddress(port.translations?.readable ?? port.regions, length);
   // One descriptor, available; no call, nor (event idx) one at an index that never comes.
@@ -38,14 +38,14 @@ export async function injectFrame(bridge: Bridge, port: BridgePort, frame: Uint8
     await bridge.startQueue(port, INJECT_QUEUE, ring, { callFd: -1, enabled: true, worker });
     let deadline = Date.now() + LIMIT_MS;
     while (data.getUint16(at + USED + 2, true) === 0) {
-      if (bridge.lateMemory > 0) deadline = Date.now() + LIMIT_MS;
+      if (bridge.grace.lateMemory > 0) deadline = Date.now() + LIMIT_MS;
       if (Date.now() > deadline) throw new Error("the worker did not take the switch's own frame");
       await new Promise(setImmediate);
     }
   } finally {
     await bridge.removeQueue(port, INJECT_QUEUE);
     await bridge.setOwnRegions(port, []);
-    bridge.release(at, FRAME + length);
+    bridge.control.release(at, FRAME + length);
   }
 }
 

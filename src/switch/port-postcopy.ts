@@ -51,14 +51,14 @@ export class PortPostcopy {
     const { mapStart, mapBytes } = whole;
     keepSmallPages(this.base, mapStart, mapBytes);
     registerMissing(this.fd, this.base + BigInt(mapStart), mapBytes);
-    if (!this.isUnderWay) this.bridge.lateMemory++;
+    if (!this.isUnderWay) this.bridge.grace.lateMemory++;
     this.late.add(mapping);
     return this.base + BigInt(mapping.window);
   }
 
   /** The mapping is going to be unmapped, with nobody in it. */
   remove(mapping: Mapping): void {
-    if (this.late.delete(mapping) && !this.isUnderWay) this.bridge.lateMemory--;
+    if (this.late.delete(mapping) && !this.isUnderWay) this.bridge.grace.lateMemory--;
   }
 
   /** Waits until these pieces are there, or nothing is to come any more. */
@@ -106,7 +106,7 @@ export class PortPostcopy {
     const { fd } = this;
     this.fd = undefined;
     for (const { whole } of this.late) release(fd, this.base + BigInt(whole!.mapStart), whole!.mapBytes);
-    if (this.isUnderWay) this.bridge.lateMemory--;
+    if (this.isUnderWay) this.bridge.grace.lateMemory--;
     this.late.clear();
     closeFd(fd);
     void this.waiter?.terminate();

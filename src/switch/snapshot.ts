@@ -70,7 +70,7 @@ function isWired(bridge: Bridge, { bridgePort }: Port): boolean {
 /** The driver has made something available: split, its index has moved; packed, the first descriptor has flags. */
 function isFilled(bridge: Bridge, { struct }: BridgeQueue): boolean {
   // A page that comes late would hold this thread up.
-  if (bridge.lateMemory > 0) return false;
+  if (bridge.grace.lateMemory > 0) return false;
   const at = struct.get("packed") ? struct.get("desc") + PACKED_FLAGS : struct.get("avail") + AVAIL_INDEX;
   return bridge.views.data.getUint16(at, true) !== 0;
 }

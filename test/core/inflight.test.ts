@@ -123,7 +123,7 @@ describe.each(TARGETS)("the core, %s build", (target) => {
     const { data } = sw.bridge.views;
     const areas = [b, a].map((guest, i) => {
       const { struct } = guest.queue(1 - i);
-      const at = sw.bridge.allocate(inflightBytes(100, true));
+      const at = sw.bridge.control.allocate(inflightBytes(100, true));
       const [size, desc, avail, used] = (["size", "desc", "avail", "used"] as const).map((field) => struct.get(field));
       const place = { size: size!, desc: desc!, avail: avail!, used: used!, packed: true, inflight: at };
       expect(openInflight(data, at, { ...place, nextAvail: 0x8000 }, PACKED)).toBe(0x8000);

@@ -94,11 +94,11 @@ export class DriverGuest {
       segmentation: (features & SEGMENTATION_FEATURES) === SEGMENTATION_FEATURES,
     };
     const queue = (bufferBytes: number) =>
-      new DriverQueue(driver, bridge.views, bridge.control, this.place(size, bufferBytes), negotiated);
+      new DriverQueue(driver, bridge.views, bridge.control.ranges, this.place(size, bufferBytes), negotiated);
     this.rx = queue(rxBytes);
     this.tx = queue(txBytes);
     const mine = guestMac(number);
-    this.flows = new FlowTable(bridge.views, bridge.control, flows, ({ to }) => to === mine);
+    this.flows = new FlowTable(bridge.views, bridge.control.ranges, flows, ({ to }) => to === mine);
     this.rx.startReceive(this.flows);
     this.tx.startTransmit(this.flows, number, 1);
     this.ramBytes = ram;
