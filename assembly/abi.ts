@@ -8,7 +8,7 @@
 // - "worker" fields belong to the worker that polls the queue, or that holds the receiveq.
 // A list {count, items…} is never changed in place: a new one is published and the old one freed after the grace period.
 
-export const ABI_VERSION: u32 = 13;
+export const ABI_VERSION: u32 = 14;
 
 /** Longest burst that is taken from a transmitq at once. */
 export const BURST: u32 = 64;
@@ -172,8 +172,10 @@ export class CaptureRing {
   nextDirty: u32 = 0;
   /** -> u32[BURST]: the records of the frames of the burst in hand, 0 where there is none. */
   records: u32 = 0;
+  /** 1: there was no room for a record when `tail` stood at `fullAt`. */
+  full: u32 = 0;
+  fullAt: u32 = 0;
   pad7: u32 = 0;
-  pad8: u64 = 0;
   pad9: u64 = 0;
   padA: u64 = 0;
   padB: u64 = 0;
@@ -301,6 +303,9 @@ export class Queue {
   ahead: u32 = 0;
   /** worker: where it stood when it last asked. */
   askedFrom: u32 = 0;
+  /** worker: transmitq: turns that it owes the others for copies of its frames, in parts of BURST (assembly/capture.ts). */
+  owed: u32 = 0;
+  pad0: u32 = 0;
   /** u64[DROP_CAUSES] starts here: the host allots that much behind the struct. */
   drops: u64 = 0;
 }
@@ -360,7 +365,8 @@ export class Worker {
   windowTable: u32 = 0;
   /** -> list {count, Queue pointer…} of all receiveqs that have a Backlog, 0 while there is none. Published. */
   backlogs: u32 = 0;
-  pad3: u32 = 0;
+  /** 1: some port is captured, and who causes the copies is charged for them (assembly/capture.ts). Published. */
+  capturing: u32 = 0;
   pad4: u64 = 0;
   pad5: u64 = 0;
   pad6: u64 = 0;
@@ -429,6 +435,8 @@ export class Worker {
   /** Port.captures of the transmitq in hand; -> the first of the CaptureRings that the burst in hand has written to. */
   captures: u32 = 0;
   dirtyRings: u32 = 0;
+  /** Records that the burst in hand has written. */
+  recorded: u32 = 0;
 
   // scratch, laid out by the host behind the struct
   /** -> Frame[BURST] */

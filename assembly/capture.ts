@@ -1,6 +1,10 @@
 // Captures: copies of the frames that pass a port, for the host to read (src/core/capture-rings.ts). A worker never waits
 // for it: each has a ring of its own in each capture, and what finds no room there is counted as missed.
 //
+// What a copy costs is paid by the transmitq whose frame it is of, not by the other ports of the worker: for each frame that
+// is recorded it does without a frame's part of its next turns. A record is one copy and forwarding a frame is one copy, so
+// the others go on as if that were one more frame of the sender's burst. To a full ring nothing is copied, and nothing paid.
+//
 // Records become visible as the burst ends, all at once: till then a frame that the guest sent may turn out to be dropped,
 // and its record is told why. The guests may change their buffers meanwhile: then the record has other bytes than the
 // receiver, but no others than that piece of guest memory had.
@@ -24,6 +28,9 @@ import {
 import { copy, gather } from "./memory/copy";
 import { clock } from "./memory/env";
 
+/** A transmitq owes at most so much, in parts of BURST: eight turns. */
+const OWED_MOST: u32 = 8 * BURST;
+
 /**
  * What captures the frames of a queue's port: -> list {count, Tap pointer…}, 0 for nothing. It stays valid until the
  * burst is over.
@@ -33,13 +40,30 @@ export function capturesOf(queue: Queue): usize {
   return atomic.load<u32>(queue.port, offsetof<Port>("captures"));
 }
 
+/**
+ * Does the transmitq do without this turn? Then that is paid with it. It never owes so many turns that `poll`'s idle rounds
+ * would run out over them.
+ */
+export function owesTurn(queue: Queue): bool {
+  const owed = queue.owed;
+  if (owed < BURST) return false;
+  queue.owed = owed - BURST;
+  return true;
+}
+
 /** Records the `count` frames that were just dequeued; those that were refused then have no bytes to show. */
 export function captureBurst(worker: Worker, taps: usize, count: u32): void {
-  const time = <u64>clock();
+  let time: u64 = 0;
   for (let left = load<u32>(taps), item = taps + 4; left > 0; --left, item += 4) {
     const tap = changetype<Tap>(load<u32>(item));
-    const records: usize = ringOf(worker, tap).records;
+    const ring = ringOf(worker, tap);
+    const records: usize = ring.records;
     memory.fill(records, 0, BURST << 2);
+    if (isFull(ring)) {
+      countMissed(worker, tap, framesOf(worker, count));
+      continue;
+    }
+    if (time == 0) time = <u64>clock();
     let at: usize = worker.frameTable;
     for (let i: u32 = 0; i < count; ++i, at += offsetof<Frame>()) {
       const frame = changetype<Frame>(at);
@@ -86,9 +110,14 @@ function tellDropped(worker: Worker, first: u32, count: u32, cause: u32): void {
 
 /** Records the frames placed before `end`, as they now lie in the receiver's buffers behind `header` bytes. */
 export function capturePlaced(worker: Worker, taps: usize, end: usize, header: u32): void {
-  const time = <u64>clock();
+  let time: u64 = 0;
   for (let left = load<u32>(taps), item = taps + 4; left > 0; --left, item += 4) {
     const tap = changetype<Tap>(load<u32>(item));
+    if (isFull(ringOf(worker, tap))) {
+      countMissed(worker, tap, (<u32>end - worker.placements) / offsetof<Placement>());
+      continue;
+    }
+    if (time == 0) time = <u64>clock();
     for (let at: usize = worker.placements; at < end; at += offsetof<Placement>()) {
       const placement = changetype<Placement>(at);
       const frame = changetype<Frame>(worker.frameTable + placement.frame * offsetof<Frame>());
@@ -112,10 +141,18 @@ export function captureDelivered(worker: Worker, taps: usize, segments: usize, h
   }
 }
 
-/** Lets the host see what the burst in hand has recorded. */
+/** Lets the host see what the burst of `count` frames of a transmitq has recorded, and charges the queue for it. */
+export function settleCaptures(worker: Worker, queue: Queue, count: u32): void {
+  const turns = min((worker.recorded * BURST) / count, OWED_MOST);
+  queue.owed = min(queue.owed + turns, OWED_MOST);
+  publishCaptures(worker);
+}
+
+/** Lets the host see what was recorded. */
 export function publishCaptures(worker: Worker): void {
   let at: usize = worker.dirtyRings;
   worker.dirtyRings = 0;
+  worker.recorded = 0;
   while (at != 0) {
     const ring = changetype<CaptureRing>(at);
     ring.dirty = 0;
@@ -129,13 +166,44 @@ function ringOf(worker: Worker, tap: Tap): CaptureRing {
   return changetype<CaptureRing>(tap.rings + worker.id * offsetof<CaptureRing>());
 }
 
+/**
+ * Was there no room, and has the host made none since?
+ * @inline
+ */
+function isFull(ring: CaptureRing): bool {
+  return ring.full != 0 && ring.fullAt == atomic.load<u32>(changetype<usize>(ring), offsetof<CaptureRing>("tail"));
+}
+
+/** @inline */
+function countersOf(worker: Worker, tap: Tap): TapCounters {
+  return changetype<TapCounters>(changetype<usize>(tap) + offsetof<Tap>() + worker.id * offsetof<TapCounters>());
+}
+
+function countMissed(worker: Worker, tap: Tap, frames: u32): void {
+  const counters = countersOf(worker, tap);
+  counters.frames += frames;
+  counters.missed += frames;
+}
+
+/** How many of the `count` frames of the burst were not refused. */
+function framesOf(worker: Worker, count: u32): u32 {
+  let frames: u32 = 0;
+  let at: usize = worker.frameTable;
+  for (let i: u32 = 0; i < count; ++i, at += offsetof<Frame>()) {
+    if (changetype<Frame>(at).length != 0) ++frames;
+  }
+  return frames;
+}
+
 /** A record with everything but its bytes, counted; 0 when there is no room for it: then it is counted as missed too. */
 function begin(worker: Worker, tap: Tap, length: u32, kind: u32, time: u64): usize {
-  const counters = changetype<TapCounters>(
-    changetype<usize>(tap) + offsetof<Tap>() + worker.id * offsetof<TapCounters>(),
-  );
+  const counters = countersOf(worker, tap);
   counters.frames += 1;
   const ring = ringOf(worker, tap);
+  if (isFull(ring)) {
+    counters.missed += 1;
+    return 0;
+  }
   const captured = min(length, tap.snapLength);
   const bytes: u32 = (offsetof<CaptureRecord>() + captured + 7) & ~7;
   const size = ring.size;
@@ -143,8 +211,10 @@ function begin(worker: Worker, tap: Tap, length: u32, kind: u32, time: u64): usi
   // A record lies in one piece: what is left at the end of the ring may have to be passed over.
   const rest = size - (next & (size - 1));
   const skip = rest < bytes ? rest : 0;
-  const used = next - atomic.load<u32>(changetype<usize>(ring), offsetof<CaptureRing>("tail"));
-  if (used + skip + bytes > size) {
+  const tail = atomic.load<u32>(changetype<usize>(ring), offsetof<CaptureRing>("tail"));
+  ring.full = next - tail + skip + bytes > size ? 1 : 0;
+  if (ring.full) {
+    ring.fullAt = tail;
     counters.missed += 1;
     return 0;
   }
@@ -169,6 +239,7 @@ function begin(worker: Worker, tap: Tap, length: u32, kind: u32, time: u64): usi
   record.dropped = 0;
   record.time = time;
   ring.next = next + bytes;
+  worker.recorded += 1;
   return at;
 }
 

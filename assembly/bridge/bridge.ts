@@ -10,7 +10,7 @@
 // The order of the frames between two ports is kept: a flooded frame first lets all frames before it go.
 
 import { BURST, Core, Fdb, Frame, Group, Port, Queue, Worker } from "../abi";
-import { captureBurst, capturesOf, noteDrop, noteDrops, publishCaptures } from "../capture";
+import { captureBurst, capturesOf, noteDrop, noteDrops, owesTurn, settleCaptures } from "../capture";
 import { gather } from "../memory/copy";
 import { ETHERNET_HEADER, isGroup, isReserved, MAC_MASK } from "../net/ethernet";
 import { readOffloads } from "../net/offload";
@@ -37,6 +37,7 @@ const FDB_IN_CACHE: u32 = 256;
 /** Moves up to one burst from a transmitq to where it belongs. Returns the number of frames taken. */
 export function serve(core: Core, worker: Worker, queue: Queue, now: u32): u32 {
   if (!queue.enabled) return discard(worker, queue, now);
+  if (worker.capturing && owesTurn(queue)) return 0;
   const count = dequeue(worker, queue);
   if (count == 0) return 0;
   readAddresses(worker, count);
@@ -47,7 +48,7 @@ export function serve(core: Core, worker: Worker, queue: Queue, now: u32): u32 {
   const fdb = changetype<Fdb>(core.fdb);
   if (fdb.count > FDB_IN_CACHE) touchEntries(fdb, worker, count);
   forward(core, worker, queue, count, now);
-  if (worker.dirtyRings) publishCaptures(worker);
+  if (worker.dirtyRings) settleCaptures(worker, queue, count);
   complete(worker, queue);
   return count;
 }

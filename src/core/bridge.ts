@@ -211,6 +211,8 @@ export class Bridge {
   /** From now on the port's frames are shown to these Tap structs; when done, to no others any more. */
   async setTaps(port: BridgePort, taps: readonly number[]): Promise<void> {
     port.taps = taps;
+    const capturing = [...this.ports.values()].some((each) => each.taps.length > 0);
+    for (const worker of this.workers) worker.publish("capturing", capturing ? 1 : 0);
     await this.lists.replace(port.struct, "captures", taps.length > 0 ? this.lists.of(taps) : 0);
   }
 

@@ -1,6 +1,6 @@
 // GENERATED from assembly/abi.ts by tools/layout-transform.mjs at every build. Do not edit.
 
-export const ABI_VERSION = 13;
+export const ABI_VERSION = 14;
 export const BACKLOG_SECONDS = 2;
 export const BURST = 64;
 export const CALLS_MAX = 32768;
@@ -59,6 +59,8 @@ export const CaptureRing = {
     dirty: { offset: 72, type: "u32" },
     nextDirty: { offset: 76, type: "u32" },
     records: { offset: 80, type: "u32" },
+    full: { offset: 84, type: "u32" },
+    fullAt: { offset: 88, type: "u32" },
     padA: { offset: 104, type: "u64" },
     padB: { offset: 112, type: "u64" },
     padC: { offset: 120, type: "u64" },
@@ -232,7 +234,7 @@ export const Port = {
 } as const;
 
 export const Queue = {
-  size: 200,
+  size: 208,
   fields: {
     desc: { offset: 0, type: "u32" },
     avail: { offset: 4, type: "u32" },
@@ -274,7 +276,8 @@ export const Queue = {
     waiting: { offset: 180, type: "u32" },
     ahead: { offset: 184, type: "u32" },
     askedFrom: { offset: 188, type: "u32" },
-    drops: { offset: 192, type: "u64" },
+    owed: { offset: 192, type: "u32" },
+    drops: { offset: 200, type: "u64" },
   },
 } as const;
 
@@ -334,7 +337,7 @@ export const TraceEvent = {
 } as const;
 
 export const Worker = {
-  size: 328,
+  size: 332,
   fields: {
     id: { offset: 0, type: "u32" },
     transmitqs: { offset: 4, type: "u32" },
@@ -345,6 +348,7 @@ export const Worker = {
     windowCount: { offset: 24, type: "u32" },
     windowTable: { offset: 28, type: "u32" },
     backlogs: { offset: 32, type: "u32" },
+    capturing: { offset: 36, type: "u32" },
     epoch: { offset: 64, type: "u32" },
     parked: { offset: 68, type: "u32" },
     callCount: { offset: 72, type: "u32" },
@@ -384,23 +388,24 @@ export const Worker = {
     rxNotes: { offset: 244, type: "u32" },
     captures: { offset: 248, type: "u32" },
     dirtyRings: { offset: 252, type: "u32" },
-    frameTable: { offset: 256, type: "u32" },
-    txSegmentTable: { offset: 260, type: "u32" },
-    rxSegmentTable: { offset: 264, type: "u32" },
-    placements: { offset: 268, type: "u32" },
-    calls: { offset: 272, type: "u32" },
-    groupTable: { offset: 276, type: "u32" },
-    groupOf: { offset: 280, type: "u32" },
-    headerScratch: { offset: 284, type: "u32" },
-    headerCopies: { offset: 288, type: "u32" },
-    offloadTable: { offset: 292, type: "u32" },
-    txNoteTable: { offset: 296, type: "u32" },
-    rxNoteTable: { offset: 300, type: "u32" },
-    reservedTable: { offset: 304, type: "u32" },
-    trace: { offset: 308, type: "u32" },
-    traceCount: { offset: 312, type: "u32" },
-    packet: { offset: 316, type: "u32" },
-    packetHeaders: { offset: 320, type: "u32" },
-    fragmentId: { offset: 324, type: "u32" },
+    recorded: { offset: 256, type: "u32" },
+    frameTable: { offset: 260, type: "u32" },
+    txSegmentTable: { offset: 264, type: "u32" },
+    rxSegmentTable: { offset: 268, type: "u32" },
+    placements: { offset: 272, type: "u32" },
+    calls: { offset: 276, type: "u32" },
+    groupTable: { offset: 280, type: "u32" },
+    groupOf: { offset: 284, type: "u32" },
+    headerScratch: { offset: 288, type: "u32" },
+    headerCopies: { offset: 292, type: "u32" },
+    offloadTable: { offset: 296, type: "u32" },
+    txNoteTable: { offset: 300, type: "u32" },
+    rxNoteTable: { offset: 304, type: "u32" },
+    reservedTable: { offset: 308, type: "u32" },
+    trace: { offset: 312, type: "u32" },
+    traceCount: { offset: 316, type: "u32" },
+    packet: { offset: 320, type: "u32" },
+    packetHeaders: { offset: 324, type: "u32" },
+    fragmentId: { offset: 328, type: "u32" },
   },
 } as const;

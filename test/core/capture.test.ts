@@ -142,6 +142,75 @@ describe.each(VARIANTS)("captures, $target build, $form ring", ({ target, ring }
     expect(rings.counts(0).missed).toBe(missed);
   });
 
+  describe("copies are paid by the transmitq whose frames they are of", () => {
+    const BURST = 64;
+
+    /** Two pairs with rings full of frames; how many of each sender were taken in `polls` rounds. */
+    async function twoPairs(capture: "sender" | "receiver", length = 60) {
+      const more = { size: 1024, rxBuffers: 400, rxBufferBytes: 1536, ramBytes: 2 << 20 };
+      const { sw, a, b, rings } = await scene(ALL, more);
+      const c = await TestGuest.create(sw, { features, ...more });
+      const d = await TestGuest.create(sw, { features, ...more });
+      d.send(frame(BROADCAST, 4, 60));
+      sw.settle();
+      for (const guest of [a, b, c]) guest.receive();
+      const load = () => {
+        for (let i = 0; i < 400; i++) {
+          a.send(numbered(2, 1, length, i));
+          c.send(numbered(4, 3, length, i));
+        }
+      };
+      const taken = ({ port }: TestGuest) => Number(sw.bridge.queue(port, 1).counters().frames);
+      const rounds = (polls: number) => {
+        const before = [taken(a), taken(c)];
+        for (let i = 0; i < polls; i++) sw.poll();
+        return { captured: taken(a) - before[0]!, other: taken(c) - before[1]! };
+      };
+      load();
+      await rings.attach(capture === "sender" ? a.port : b.port, 0);
+      return { sw, a, b, c, d, rings, rounds };
+    }
+
+    test.each(["sender", "receiver"] as const)("the other pair gets every turn, captured: the %s", async (capture) => {
+      const { rings, rounds } = await twoPairs(capture);
+      expect(rounds(6)).toEqual({ captured: 3 * BURST, other: 6 * BURST });
+      expect(readAll(rings)).toHaveLength(3 * BURST);
+    });
+
+    test("what found a full ring was not copied, and nothing is owed for it", async () => {
+      const { rings, rounds } = await twoPairs("sender", 1500);
+      rounds(4);
+      // A ring of 256 KiB is full in the third burst.
+      const { frames, missed } = rings.counts(0);
+      expect({ frames, seen: frames - missed }).toEqual({ frames: 2 * BURST, seen: 2 * BURST });
+      rounds(1);
+      expect(rings.counts(0).missed).toBeGreaterThan(0);
+      rounds(1);
+      const { missed: before } = rings.counts(0);
+      expect(rounds(2).captured).toBe(2 * BURST);
+      expect(rings.counts(0).missed - before).toBe(2 * BURST);
+    });
+
+    test("who is alone waits for nobody: no poll comes back empty while there is something to send", async () => {
+      const { sw, a, b, c, rings } = await twoPairs("sender");
+      const short = new CaptureRings(sw.bridge, 20, RING);
+      await Promise.all([short.attach(a.port, 0), rings.attach(b.port, 1), short.attach(b.port, 1)]);
+      while (sw.poll() > 0);
+      expect([a, c].map((guest) => guest.reclaim())).toEqual([400, 400]);
+    });
+
+    test("nothing is owed any more when the captures have ended", async () => {
+      const { a, b, rings, rounds } = await twoPairs("sender");
+      rounds(1);
+      await rings.attach(b.port, 1);
+      rounds(1);
+      await rings.close();
+      expect(rounds(3).captured).toBe(3 * BURST);
+      expect(a.drops(1)).toEqual({});
+      expect(b.receive()).toHaveLength(4 * BURST);
+    });
+  });
+
   test("the positions of a ring wrap around at 2^32", async () => {
     const { sw, a, rings } = await scene();
     await rings.attach(a.port, 0);
