@@ -435,8 +435,6 @@ export class Worker {
   /** Port.captures of the transmitq in hand; -> the first of the CaptureRings that the burst in hand has written to. */
   captures: u32 = 0;
   dirtyRings: u32 = 0;
-  /** Records that the burst in hand has written. */
-  recorded: u32 = 0;
 
   // scratch, laid out by the host behind the struct
   /** -> Frame[BURST] */
@@ -471,6 +469,9 @@ export class Worker {
   packetHeaders: u32 = 0;
   /** Identification of the next datagram that becomes IPv6 fragments. */
   fragmentId: u32 = 0;
+  /** CaptureRecords that the burst in hand has written. */
+  recorded: u32 = 0;
+  pad7: u32 = 0;
 }
 
 /** Queue pointers that fit a worker's call list. A queue stands in it once, and the host makes no more queues than this. */

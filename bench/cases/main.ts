@@ -10,6 +10,7 @@ import { parseArgs } from "node:util";
 import { Bench } from "tinybench";
 import { renderTable } from "../../src/cli/table.js";
 import { significant } from "../../src/bench/report/words.js";
+import { captures } from "./captures.js";
 import { chunks } from "./chunks.js";
 import { fdb } from "./fdb.js";
 import { floods } from "./flood.js";
@@ -18,7 +19,18 @@ import { copies, translation } from "./memory.js";
 import { polls } from "./poll.js";
 import { chains, dequeues, enqueues } from "./rings.js";
 
-const GROUPS: readonly Cases[] = [translation, chains, dequeues, enqueues, fdb, copies, polls, floods, chunks];
+const GROUPS: readonly Cases[] = [
+  translation,
+  chains,
+  dequeues,
+  enqueues,
+  fdb,
+  copies,
+  polls,
+  floods,
+  captures,
+  chunks,
+];
 const CASE_MS = 200;
 const WARM_UP_MS = 60;
 const NODE_TIMEOUT_MS = 5 * 60 * 1000;

@@ -8,7 +8,7 @@ import { type Case, expect } from "./lab.js";
 
 const BURSTS = [1, 4, 16, 32, 64];
 const FRAMES = 1024;
-const MOVED = ["nextAvail", "nextUsed"] as const;
+export const MOVED = ["nextAvail", "nextUsed"] as const;
 
 export async function polls(): Promise<Case[]> {
   const cases: Case[] = [];
@@ -21,7 +21,7 @@ export async function polls(): Promise<Case[]> {
 }
 
 /** Two guests that the switch knows, with frames of one length to send. */
-async function acquainted(bytes: number) {
+export async function acquainted(bytes: number) {
   const { sw, a, b } = await pair({ target: "release", features: FEATURES.inOrder, frameBytes: 1518 });
   for (const guest of [a, b]) {
     guest.tx.setTraffic([bytes], false);
