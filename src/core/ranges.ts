@@ -7,7 +7,7 @@ interface Range {
 
 export class RangeAllocator {
   /** Free ranges, ascending, never adjacent. */
-  private free: Range[];
+  private readonly free: Range[];
   private used = 0;
 
   /** Hands out [start, end); offsets are bytes in linear memory. */
@@ -28,14 +28,18 @@ export class RangeAllocator {
 
   /** Offset of a free range of `size` bytes at a multiple of `align` (a power of two), or null when there is none. */
   allocate(size: number, align: number): number | null {
-    for (let i = 0; i < this.free.length; i++) {
-      const range = this.free[i]!;
+    const { free } = this;
+    for (let i = 0; i < free.length; i++) {
+      const range = free[i]!;
       const at = Math.ceil(range.start / align) * align;
-      if (at + size > range.end) continue;
-      const rest: Range[] = [];
-      if (at > range.start) rest.push({ start: range.start, end: at });
-      if (at + size < range.end) rest.push({ start: at + size, end: range.end });
-      this.free.splice(i, 1, ...rest);
+      const end = at + size;
+      if (end > range.end) continue;
+      if (at > range.start && end < range.end) {
+        free.splice(i + 1, 0, { start: end, end: range.end });
+        range.end = at;
+      } else if (at > range.start) range.end = at;
+      else if (end < range.end) range.start = end;
+      else free.splice(i, 1);
       this.used += size;
       return at;
     }
@@ -44,26 +48,21 @@ export class RangeAllocator {
 
   /** Gives back a range that `allocate` gave. Anything else is a mistake of ours and throws. */
   release(at: number, size: number): void {
-    const next = this.free.findIndex((range) => range.start > at);
-    const index = next < 0 ? this.free.length : next;
-    const before = this.free[index - 1];
-    const after = this.free[index];
-    if (at < this.start || at + size > this.end || (before && before.end > at) || (after && at + size > after.start)) {
+    const { free } = this;
+    const end = at + size;
+    let index = 0;
+    while (index < free.length && free[index]!.start <= at) index++;
+    const before = free[index - 1];
+    const after = free[index];
+    if (at < this.start || end > this.end || (before && before.end > at) || (after && end > after.start)) {
       throw new Error(`range ${at}+${size} was not given out`);
     }
-    const merged = { start: at, end: at + size };
-    let from = index;
-    let count = 0;
+    const joinsAfter = after !== undefined && after.start === end;
     if (before && before.end === at) {
-      merged.start = before.start;
-      from--;
-      count++;
-    }
-    if (after && after.start === at + size) {
-      merged.end = after.end;
-      count++;
-    }
-    this.free.splice(from, count, merged);
+      before.end = joinsAfter ? after.end : end;
+      if (joinsAfter) free.splice(index, 1);
+    } else if (joinsAfter) after.start = at;
+    else free.splice(index, 0, { start: at, end });
     this.used -= size;
   }
 }

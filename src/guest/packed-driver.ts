@@ -21,16 +21,6 @@ import type { Buffer, GuestMemory, RingAddresses, RingDriver, UsedChain } from "
 
 const OWNER = VIRTQ_DESC_F_AVAIL | VIRTQ_DESC_F_USED;
 
-/** A chain that the device has. */
-interface Outstanding<T> {
-  id: number;
-  /** Slots it takes in the ring. */
-  span: number;
-  /** Bytes that the device may write. */
-  room: number;
-  token: T;
-}
-
 export interface PackedDriverOptions {
   /** VIRTIO_F_EVENT_IDX: notifications are asked for by descriptor. */
   eventIdx?: boolean;
@@ -41,9 +31,17 @@ export interface PackedDriverOptions {
 }
 
 export class PackedDriver<T = unknown> implements RingDriver<T> {
+  /** Of the ring's parts, in linear memory. */
+  private readonly desc: number;
+  private readonly driverArea: number;
+  private readonly deviceArea: number;
   private readonly freeIds: number[] = [];
-  /** By id, in the order in which they were made available. */
-  private readonly outstanding = new Map<number, Outstanding<T>>();
+  /** By id: slots of the chain in the ring, 0 while the device does not have it; bytes it may write; what was given. */
+  private readonly spans: Uint16Array;
+  private readonly rooms: Float64Array;
+  private readonly tokens: (T | undefined)[];
+  /** By slot: the id of the chain that begins there. */
+  private readonly idAt: Uint16Array;
   /** Chains that a used descriptor of a later one has given back, oldest first. */
   private readonly skipped: UsedChain<T>[] = [];
   private readonly halfWords: Uint16Array;
@@ -60,7 +58,14 @@ export class PackedDriver<T = unknown> implements RingDriver<T> {
     readonly size: number,
     { eventIdx = false, inOrder = false, first = PACKED_START }: PackedDriverOptions = {},
   ) {
+    this.desc = memory.at(ring.desc);
+    this.driverArea = memory.at(ring.avail);
+    this.deviceArea = memory.at(ring.used);
     this.halfWords = new Uint16Array(memory.data.buffer);
+    this.spans = new Uint16Array(size);
+    this.rooms = new Float64Array(size);
+    this.tokens = new Array(size).fill(undefined);
+    this.idAt = new Uint16Array(size);
     this.eventIdx = eventIdx;
     this.inOrder = inOrder;
     this.nextAvail = first;
@@ -91,14 +96,16 @@ export class PackedDriver<T = unknown> implements RingDriver<T> {
       this.writeChain(buffers, id);
     } else {
       // The whole table is the chain: NEXT, id, AVAIL and USED mean nothing in it (2.8.7).
-      buffers.forEach((buffer, i) => {
-        this.writeDescriptor(indirectTable, i, buffer, buffer.writable ? VIRTQ_DESC_F_WRITE : 0, 0);
-      });
+      const at = this.memory.at(indirectTable);
+      for (let i = 0; i < buffers.length; i++) {
+        this.write(at + i * VIRTQ_DESC_SIZE, buffers[i]!, buffers[i]!.writable ? VIRTQ_DESC_F_WRITE : 0, 0);
+      }
       const table = { address: indirectTable, length: buffers.length * VIRTQ_DESC_SIZE };
       this.makeAvailable([{ buffer: table, flags: VIRTQ_DESC_F_INDIRECT }], id);
     }
-    const room = buffers.reduce((sum, { length, writable }) => sum + (writable ? length : 0), 0);
-    this.outstanding.set(id, { id, span, room, token });
+    this.spans[id] = span;
+    this.rooms[id] = roomOf(buffers);
+    this.tokens[id] = token;
     this.freeSlots -= span;
     return id;
   }
@@ -109,83 +116,102 @@ export class PackedDriver<T = unknown> implements RingDriver<T> {
    */
   makeAvailable(descriptors: readonly { buffer: Buffer; flags: number }[], id: number): void {
     const first = this.nextAvail;
-    descriptors.forEach(({ buffer, flags }, i) => {
-      const cursor = packedAfter(first, i, this.size);
+    const count = descriptors.length;
+    for (let i = 0, cursor = first; i < count; i++, cursor = packedAfter(cursor, 1, this.size)) {
+      const { buffer, flags } = descriptors[i]!;
+      const before = i === 0 ? this.flagsAt(cursor) : flags | ownerOf(cursor);
       // Only the last one's id counts (2.8.6).
-      const slotId = i === descriptors.length - 1 ? id : 0xffff;
-      const owner = cursor & PACKED_WRAP ? VIRTQ_DESC_F_AVAIL : VIRTQ_DESC_F_USED;
-      const before = i === 0 ? this.flagsAt(cursor) : flags | owner;
-      this.writeDescriptor(this.ring.desc, cursor & ~PACKED_WRAP, buffer, before, slotId);
-    });
-    const owner = first & PACKED_WRAP ? VIRTQ_DESC_F_AVAIL : VIRTQ_DESC_F_USED;
-    Atomics.store(this.halfWords, this.flagsIndex(first), descriptors[0]!.flags | owner);
-    this.nextAvail = packedAfter(first, descriptors.length, this.size);
+      this.write(this.slotAt(cursor), buffer, before, i === count - 1 ? id : 0xffff);
+    }
+    this.idAt[first & ~PACKED_WRAP] = id;
+    Atomics.store(this.halfWords, this.flagsIndex(first), descriptors[0]!.flags | ownerOf(first));
+    this.nextAvail = packedAfter(first, count, this.size);
   }
 
   take(): UsedChain<T> | null {
-    const skipped = this.skipped.shift();
-    if (skipped) return skipped;
+    if (this.skipped.length > 0) return this.skipped.shift()!;
     const cursor = this.nextUsed;
     const flags = this.flagsAt(cursor);
-    if ((flags & OWNER) !== (cursor & PACKED_WRAP ? OWNER : 0) || this.outstanding.size === 0) return null;
+    if ((flags & OWNER) !== (cursor & PACKED_WRAP ? OWNER : 0) || this.freeSlots === this.size) return null;
     const { data } = this.memory;
-    const slot = this.memory.at(this.ring.desc) + (cursor & ~PACKED_WRAP) * VIRTQ_DESC_SIZE;
+    const slot = this.slotAt(cursor);
     const id = data.getUint16(slot + 12, true);
     // Without WRITE nothing was written, and the length has no meaning (2.8.4).
     const written = flags & VIRTQ_DESC_F_WRITE ? data.getUint32(slot + 8, true) : 0;
-    const found = this.outstanding.get(id);
-    if (!found) throw new Error(`the device gave back buffer ${id}, which it did not have`);
-    for (const chain of this.inOrder ? this.outstanding.values() : [found]) {
-      this.giveBack(chain);
-      if (chain.id === id) break;
-      // Of those before it in a batch there is no used descriptor: they were used to the end (2.8.8).
-      this.skipped.push({ head: chain.id, written: chain.room, token: chain.token });
-    }
-    this.skipped.push({ head: id, written, token: found.token });
+    if (!this.has(id)) throw new Error(`the device gave back buffer ${id}, which it did not have`);
+    if (this.inOrder) this.skipTo(id);
+    const used = this.giveBack(id, written);
+    if (this.skipped.length === 0) return used;
+    this.skipped.push(used);
     return this.skipped.shift()!;
   }
 
   needsKick(before: number): boolean {
-    const device = this.memory.at(this.ring.used);
-    const flags = this.memory.data.getUint16(device + 2, true) & 3;
+    const { data } = this.memory;
+    const flags = data.getUint16(this.deviceArea + 2, true) & 3;
     if (flags === RING_EVENT_FLAGS_ENABLE) return true;
     if (flags === RING_EVENT_FLAGS_DISABLE || !this.eventIdx) return false;
-    const event = this.memory.data.getUint16(device, true);
+    const event = data.getUint16(this.deviceArea, true);
     const distance = this.distance(event, this.nextAvail);
     return distance >= 1 && distance <= this.distance(before, this.nextAvail);
   }
 
   wantCalls(wanted: boolean): void {
     const { data } = this.memory;
-    const driver = this.memory.at(this.ring.avail);
-    data.setUint16(driver, this.nextUsed, true);
+    data.setUint16(this.driverArea, this.nextUsed, true);
     const on = this.eventIdx ? RING_EVENT_FLAGS_DESC : RING_EVENT_FLAGS_ENABLE;
-    data.setUint16(driver + 2, wanted ? on : RING_EVENT_FLAGS_DISABLE, true);
+    data.setUint16(this.driverArea + 2, wanted ? on : RING_EVENT_FLAGS_DISABLE, true);
   }
 
   writeDescriptor(table: bigint, index: number, buffer: Buffer, flags: number, id: number): void {
+    this.write(this.memory.at(table) + index * VIRTQ_DESC_SIZE, buffer, flags, id);
+  }
+
+  /** Writes one descriptor at an offset in linear memory. */
+  private write(at: number, { address, length }: Buffer, flags: number, id: number): void {
     const { data } = this.memory;
-    const at = this.memory.at(table) + index * VIRTQ_DESC_SIZE;
-    data.setBigUint64(at, buffer.address, true);
-    data.setUint32(at + 8, buffer.length, true);
+    data.setBigUint64(at, address, true);
+    data.setUint32(at + 8, length, true);
     data.setUint16(at + 12, id, true);
     data.setUint16(at + 14, flags, true);
   }
 
-  private writeChain(buffers: Buffer[], id: number): void {
-    const descriptors = buffers.map((buffer, i) => ({
-      buffer,
-      flags: (buffer.writable ? VIRTQ_DESC_F_WRITE : 0) | (i === buffers.length - 1 ? 0 : VIRTQ_DESC_F_NEXT),
-    }));
+  private writeChain(buffers: readonly Buffer[], id: number): void {
+    const descriptors: { buffer: Buffer; flags: number }[] = [];
+    for (const buffer of buffers) {
+      const last = descriptors.length === buffers.length - 1;
+      descriptors.push({ buffer, flags: (buffer.writable ? VIRTQ_DESC_F_WRITE : 0) | (last ? 0 : VIRTQ_DESC_F_NEXT) });
+    }
     this.makeAvailable(descriptors, id);
   }
 
+  /** Whether the device has a chain of that id. */
+  private has(id: number): boolean {
+    return id < this.size && this.spans[id] !== 0;
+  }
+
+  /** In order: of the chains before `id` there is no used descriptor, they were used to the end (2.8.8). */
+  private skipTo(id: number): void {
+    for (let first = this.firstId; first !== id && this.has(first); first = this.firstId) {
+      this.skipped.push(this.giveBack(first, this.rooms[first]!));
+    }
+  }
+
+  /** Id of the chain that begins where the next used descriptor is looked for. */
+  private get firstId(): number {
+    return this.idAt[this.nextUsed & ~PACKED_WRAP]!;
+  }
+
   /** A chain is ours again; the next used descriptor stands behind its slots. */
-  private giveBack({ id, span }: Outstanding<T>): void {
-    this.outstanding.delete(id);
+  private giveBack(id: number, written: number): UsedChain<T> {
+    const span = this.spans[id]!;
+    const token = this.tokens[id] as T;
+    this.spans[id] = 0;
+    this.tokens[id] = undefined;
     this.freeIds.push(id);
     this.freeSlots += span;
     this.nextUsed = packedAfter(this.nextUsed, span, this.size);
+    return { head: id, written, token };
   }
 
   /** Slots from one place to another that is less than two rounds behind; negative when it lies ahead of it. */
@@ -200,6 +226,23 @@ export class PackedDriver<T = unknown> implements RingDriver<T> {
 
   /** Where the flags of a slot stand, in 16-bit words. */
   private flagsIndex(cursor: number): number {
-    return (this.memory.at(this.ring.desc) + (cursor & ~PACKED_WRAP) * VIRTQ_DESC_SIZE + 14) >>> 1;
+    return (this.slotAt(cursor) + 14) >>> 1;
   }
+
+  /** Where a slot lies in linear memory. */
+  private slotAt(cursor: number): number {
+    return this.desc + (cursor & ~PACKED_WRAP) * VIRTQ_DESC_SIZE;
+  }
+}
+
+/** The bit that makes a descriptor available in this round of the ring (2.8.1). */
+function ownerOf(cursor: number): number {
+  return cursor & PACKED_WRAP ? VIRTQ_DESC_F_AVAIL : VIRTQ_DESC_F_USED;
+}
+
+/** Bytes that the device may write. */
+function roomOf(buffers: readonly Buffer[]): number {
+  let room = 0;
+  for (const { length, writable } of buffers) if (writable) room += length;
+  return room;
 }

@@ -15,7 +15,10 @@ export interface UsedChain<T> {
   token: T;
 }
 
-/** The guest's memory as the driver sees it: `at` turns a guest physical address into an offset in `data`. */
+/**
+ * The guest's memory as the driver sees it: `at` turns a guest physical address into an offset in `data`. Where a ring lies
+ * does not change while it has this driver.
+ */
 export interface GuestMemory {
   data: DataView;
   at(address: bigint): number;

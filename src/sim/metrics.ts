@@ -71,7 +71,7 @@ function ofFlows(that: MetricName, flows: readonly Sending[], { quantile = 0.5 }
     case "unfairness":
       return unfairness(counts.map((each) => each.received));
     default:
-      return sortedQuantile(sorted(counts.flatMap((each) => each.times)), quantile);
+      return sortedQuantile(sorted(counts.map((each) => each.times)), quantile);
   }
 }
 
@@ -132,8 +132,15 @@ function ofLinks({ network }: Finished, that: MetricName, names: readonly string
   return sum(directions, (each) => each[that as "carried" | "lost" | "overflowed" | "refused"]);
 }
 
-export function sorted(values: readonly number[]): Float64Array {
-  return Float64Array.from(values).sort();
+/** The values of all lists, ascending. */
+export function sorted(lists: readonly (readonly number[])[]): Float64Array {
+  const all = new Float64Array(sum(lists, ({ length }) => length));
+  let at = 0;
+  for (const list of lists) {
+    all.set(list, at);
+    at += list.length;
+  }
+  return all.sort();
 }
 
 /** The smallest of ascending values that the share `quantile` of them does not exceed; undefined of none. */

@@ -90,7 +90,7 @@ const SHARES = [0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99
 
 function flowResult(run: Finished, name: string): FlowResult {
   const counts = flowsNamed(run, name).map(countsOf);
-  const times = sorted(counts.flatMap((each) => each.times));
+  const times = sorted(counts.map((each) => each.times));
   const at = (quantile: number) => sortedQuantile(times, quantile)!;
   return {
     ...{ name, flows: run.expanded.flows.get(name)!.length },

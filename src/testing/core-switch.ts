@@ -1,6 +1,7 @@
 // A switch without threads: whoever has it polls its workers.
 
 import { Bridge } from "../core/bridge.js";
+import * as layout from "../core/layout.js";
 import { type CoreExports, instantiateCore, type MapChunk } from "../core/module.js";
 import type { GuestDevice } from "./device.js";
 
@@ -56,8 +57,11 @@ export class CoreSwitch {
 
   /** One round of a worker. Returns frames moved. */
   poll(worker = 0): number {
-    const { core, bridge, now } = this;
-    return this.observed("poll", () => core.poll(bridge.core.at, bridge.workers[worker]!.at, now));
+    const { bridge } = this;
+    this.observer?.before();
+    const moved = this.core.poll(bridge.core.at, bridge.workers[worker]!.at, this.now);
+    this.observer?.after("poll", moved);
+    return moved;
   }
 
   /** Polls until nothing moves. */
@@ -68,40 +72,39 @@ export class CoreSwitch {
 
   /** Asks worker 0's drivers for kicks. True when one has work already. */
   arm(): boolean {
-    return this.observed("arm", () => this.core.arm(this.bridge.workers[0]!.at)) === 1;
+    this.observer?.before();
+    const busy = this.core.arm(this.bridge.workers[0]!.at);
+    this.observer?.after("arm", busy);
+    return busy === 1;
   }
 
   disarm(): void {
-    this.observed("disarm", () => {
-      this.core.disarm(this.bridge.workers[0]!.at);
-      return 0;
-    });
-  }
-
-  private observed(call: CoreCall, run: () => number): number {
     this.observer?.before();
-    const result = run();
-    this.observer?.after(call, result);
-    return result;
+    this.core.disarm(this.bridge.workers[0]!.at);
+    this.observer?.after("disarm", 0);
   }
 
   /** Port and queue number of each queue in a worker's call list after the last poll; they are marked as called. */
   takeCalls(worker = 0): { port: number; index: number }[] {
-    const { bridge } = this;
-    const struct = bridge.workers[worker]!;
-    const list = struct.get("calls") >>> 2;
+    const { workers, views } = this.bridge;
+    const struct = workers[worker]!;
     const count = struct.get("callCount");
     if (count === 0) return [];
-    const pointers = Array.from(bridge.views.u32.subarray(list, list + count));
-    return pointers.map((at) => {
-      for (const port of bridge.ports.values()) {
-        for (const queue of port.queues.values()) {
-          if (queue.struct.at !== at) continue;
-          queue.struct.publish("callPending", 0);
-          return { port: port.id, index: queue.index };
-        }
-      }
-      throw new Error(`no queue at ${at}`);
-    });
+    const first = struct.get("calls") >>> 2;
+    const calls: { port: number; index: number }[] = [];
+    for (let i = first; i < first + count; i++) calls.push(this.takeCall(views.u32[i]!));
+    return calls;
+  }
+
+  private takeCall(at: number): { port: number; index: number } {
+    const { ports, views } = this.bridge;
+    const portAt = views.u32[(at + layout.Queue.fields.port.offset) >>> 2]!;
+    const port = ports.get(views.u32[(portAt + layout.Port.fields.id.offset) >>> 2]!);
+    for (const { struct, index } of port?.queues.values() ?? []) {
+      if (struct.at !== at) continue;
+      struct.publish("callPending", 0);
+      return { port: port!.id, index };
+    }
+    throw new Error(`no queue at ${at}`);
   }
 }

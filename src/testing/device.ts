@@ -50,8 +50,6 @@ export interface DeviceFrame {
   frame: Uint8Array;
 }
 
-const NO_HEADER = new Uint8Array();
-
 /** Pair i has receiveq 2i and transmitq 2i+1. */
 export class GuestDevice {
   readonly port: BridgePort;
@@ -61,6 +59,8 @@ export class GuestDevice {
   readonly rx: RingDriver<Buffer[]>[] = [];
   readonly tx: RingDriver<Buffer[]>[] = [];
   readonly headerBytes: number;
+  /** The header of a frame that leaves nothing to the switch. */
+  private readonly plainHeader: Uint8Array;
   /** What frames to be sent lie in. Default RAM that is never given back. */
   heap: BufferHeap;
 
@@ -73,6 +73,7 @@ export class GuestDevice {
     this.port = sw.bridge.addPort();
     this.port.features = options.features ?? 0n;
     this.headerBytes = this.port.headerBytes;
+    this.plainHeader = new Uint8Array(this.headerBytes);
     const sizes = options.regions ?? [options.ramBytes ?? 1024 * 1024];
     this.ram = new DeviceRam(sw.bridge, options.base ?? 0x1_4000_0000n, sizes);
     this.heap = { allocate: (bytes, align) => this.ram.allocate(bytes, align), release: () => {} };
@@ -155,25 +156,25 @@ export class GuestDevice {
   }
 
   /** Sends a frame. False when the ring or the heap has no room for it. */
-  transmit(frame: Uint8Array, { pieces = [], indirect, pair = 0, header = NO_HEADER }: TransmitOptions): boolean {
-    const whole = new Uint8Array(this.headerBytes + frame.length);
-    whole.set(header);
-    whole.set(frame, this.headerBytes);
-    const address = this.heap.allocate(whole.length, 1);
+  transmit(frame: Uint8Array, { pieces = NO_PIECES, indirect, pair = 0, header }: TransmitOptions): boolean {
+    const bytes = this.headerBytes + frame.length;
+    const address = this.heap.allocate(bytes, 1);
     if (address === null) return false;
-    const buffers: Buffer[] = [];
-    let at = 0;
-    for (let i = 0; at < whole.length; i++) {
-      const length = Math.min(pieces[i] || whole.length, whole.length - at);
-      buffers.push({ address: address + BigInt(at), length });
-      at += length;
-    }
-    this.ram.write(address, whole);
+    this.ram.write(address, header ? this.wholeHeader(header) : this.plainHeader);
+    this.ram.write(address + BigInt(this.headerBytes), frame);
+    const whole: Buffer = { address, length: bytes };
+    const buffers = pieces.length === 0 ? [whole] : cut(whole, pieces);
     const table = indirect ? this.indirectTable(buffers.length) : undefined;
-    const held = [{ address, length: whole.length }, ...(table ? [table] : [])];
+    const held = table ? [whole, table] : [whole];
     if (this.tx[pair]!.add(buffers, held, table?.address) !== null) return true;
     this.release(held);
     return false;
+  }
+
+  private wholeHeader(start: Uint8Array): Uint8Array {
+    const header = new Uint8Array(this.headerBytes);
+    header.set(start);
+    return header;
   }
 
   /** Takes back what was sent: the number of completed chains, whose written length must be 0. */
@@ -187,37 +188,46 @@ export class GuestDevice {
     return count;
   }
 
-  /** The next frame received, mergeable buffers put together; null: none. Its chains are appended to `chains`. */
+  /**
+   * The next frame received, mergeable buffers put together; null: none. Its chains are appended to `chains`. Its bytes are
+   * looked at where they lie: whoever gives the chains again, and lets the switch run, copies them before.
+   */
   receiveOne(pair: number, chains: Buffer[][]): DeviceFrame | null {
-    const take = (): Uint8Array | null => {
-      const used = this.rx[pair]!.take();
-      if (used) chains.push(used.token);
-      return used && this.bytesOf(used.token, used.written);
-    };
-    let first = take();
-    while (first?.length === 0) first = take(); // a bad chain given back
-    if (!first) return null;
-    // The usual case: the frame fills no second buffer.
-    if (this.chainsOf(first) === 1) return this.frameOf(first);
-    const parts = [first];
-    // num_buffers stands in the header; only buffers smaller than that leave it to the next ones.
-    while (parts.length < this.chainsOf(concat(parts))) {
-      const more = take();
-      if (!more) throw new Error(`the used ring ends after ${parts.length} buffers of a frame`);
-      parts.push(more);
-    }
-    return this.frameOf(concat(parts));
+    let whole = this.takeChain(pair, chains);
+    while (whole?.length === 0) whole = this.takeChain(pair, chains); // a bad chain given back
+    if (!whole) return null;
+    // In the usual case the frame fills no second buffer.
+    if (this.chainsOf(whole) !== 1) whole = this.takeRest(whole, pair, chains);
+    return { header: whole.subarray(0, this.headerBytes), frame: whole.subarray(this.headerBytes) };
   }
 
-  private frameOf(whole: Uint8Array): DeviceFrame {
-    return { header: whole.subarray(0, this.headerBytes), frame: whole.subarray(this.headerBytes) };
+  /** The bytes of the next chain that came back; null: none. */
+  private takeChain(pair: number, chains: Buffer[][]): Uint8Array | null {
+    const used = this.rx[pair]!.take();
+    if (!used) return null;
+    chains.push(used.token);
+    return this.bytesOf(used.token, used.written);
+  }
+
+  /** A frame that begins with these bytes and goes on in further chains. */
+  private takeRest(first: Uint8Array, pair: number, chains: Buffer[][]): Uint8Array {
+    let whole = first;
+    // num_buffers stands in the header; only buffers smaller than that leave it to the next ones.
+    for (let count = 1; count < this.chainsOf(whole); count++) {
+      const more = this.takeChain(pair, chains);
+      if (!more) throw new Error(`the used ring ends after ${count} buffers of a frame`);
+      whole = concat([whole, more]);
+    }
+    return whole;
   }
 
   /** All frames received with their headers, whatever those ask for. `again`: gives the buffers anew. */
   receiveWithHeaders(pair = 0, again = false): DeviceFrame[] {
     const frames: DeviceFrame[] = [];
     const chains: Buffer[][] = [];
-    for (let next = this.receiveOne(pair, chains); next; next = this.receiveOne(pair, chains)) frames.push(next);
+    for (let next = this.receiveOne(pair, chains); next; next = this.receiveOne(pair, chains)) {
+      frames.push({ header: next.header.slice(), frame: next.frame.slice() });
+    }
     if (again) for (const chain of chains) this.giveBuffers(chain, pair);
     return frames;
   }
@@ -232,14 +242,15 @@ export class GuestDevice {
     return this.headerBytes === 12 ? bytes[10]! | (bytes[11]! << 8) : 1;
   }
 
+  /** The first bytes of a chain, as many as were written. */
   private bytesOf(buffers: Buffer[], written: number): Uint8Array {
-    const [only] = buffers;
-    if (buffers.length === 1 && written <= only!.length) return this.ram.read(only!.address, written);
+    const first = buffers[0]!;
+    if (written <= first.length) return this.ram.look(first.address, written);
     const parts: Uint8Array[] = [];
     let left = written;
     for (const { address, length } of buffers) {
       const piece = Math.min(left, length);
-      parts.push(this.ram.read(address, piece));
+      parts.push(this.ram.look(address, piece));
       left -= piece;
     }
     if (left > 0) throw new Error(`the device says it wrote ${written} bytes, more than the chain holds`);
@@ -252,4 +263,17 @@ export class GuestDevice {
     if (address === null) throw new Error("guest RAM is used up");
     return { address, length: entries * VIRTQ_DESC_SIZE };
   }
+}
+
+const NO_PIECES: readonly number[] = [];
+
+/** A buffer in pieces of these lengths, of which the last takes the rest. */
+function cut({ address, length }: Buffer, pieces: readonly number[]): Buffer[] {
+  const buffers: Buffer[] = [];
+  for (let at = 0, i = 0; at < length; i++) {
+    const piece = Math.min(pieces[i] || length, length - at);
+    buffers.push({ address: address + BigInt(at), length: piece });
+    at += piece;
+  }
+  return buffers;
 }

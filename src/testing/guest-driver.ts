@@ -3,7 +3,6 @@
 
 import type { Buffer } from "../guest/ring-driver.js";
 import { MILLISECOND } from "./clock.js";
-import { describeFrame } from "./frames/describe.js";
 import type { LabGuest } from "./guest.js";
 
 /** A frame that the driver has taken. */
@@ -88,7 +87,7 @@ export class GuestDriver {
   /** Takes one frame. False when there is none. */
   private take(pair: number): boolean {
     const { guest } = this;
-    const { lab, device } = guest;
+    const { device } = guest;
     const chains: Buffer[][] = [];
     const next = device.receiveOne(pair, chains);
     for (const chain of chains) {
@@ -97,16 +96,7 @@ export class GuestDriver {
       else this.give(pair, chain);
     }
     if (!next) return false;
-    const { frame, header } = next;
-    const { now } = lab.clock;
-    const origin = lab.ledger.received(frame, guest.name, now, () => describeFrame(frame), guest.options.relay);
-    lab.capture.frame(guest.name, "out", frame, now);
-    guest.receivedCount++;
-    if (lab.options.keep ?? true) {
-      const latency = origin && (now - origin.at) / MILLISECOND;
-      guest.received.push({ frame, header, at: now / MILLISECOND, latency });
-    }
-    guest.onFrame?.(frame, origin);
+    guest.took(next);
     return true;
   }
 }

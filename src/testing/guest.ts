@@ -3,7 +3,7 @@
 import { leaveToDevice } from "./frames/read.js";
 import { macBytes, type Station } from "./frames/address.js";
 import { MILLISECOND } from "./clock.js";
-import { GuestDevice } from "./device.js";
+import { type DeviceFrame, GuestDevice } from "./device.js";
 import { GuestDriver, type ReceivedFrame, type Trouble } from "./guest-driver.js";
 import { type GuestPlan, planGuest } from "./guest-plan.js";
 import type { GuestShape } from "./shape.js";
@@ -45,6 +45,8 @@ export interface SendOptions {
   origin?: Origin;
 }
 
+const NO_OPTIONS: SendOptions = {};
+
 /** A simulated guest at a port of the lab's switch: it sends when told to, and takes what arrives. */
 export class LabGuest implements Station {
   readonly mac: string;
@@ -72,6 +74,10 @@ export class LabGuest implements Station {
   /** Frames that lay unread in its rings when it was reset, and notifications that never arrived. */
   lostUnread = 0;
   lostNotifications = 0;
+  /** Of what it sends: the buffers of each frame, and whether they are listed in an indirect table. */
+  private readonly pieces: readonly number[];
+  private readonly indirect: boolean;
+  private readonly interface: number;
   private readonly stopped = new Map<number, number>();
   private read = 0;
   private unplugged = false;
@@ -81,7 +87,8 @@ export class LabGuest implements Station {
   constructor(
     readonly lab: Lab,
     readonly name: string,
-    number: number,
+    /** Which of its lab's guests it is, from 0 on. */
+    readonly number: number,
     readonly options: LabGuestOptions,
   ) {
     const { site = 0 } = lab.options;
@@ -96,7 +103,11 @@ export class LabGuest implements Station {
       ...{ stalled: false, withholding: false, rate: options.rate },
       ...{ losesKicks: false, losesCalls: false, kicksLate: 0, callsLate: 0 },
     };
-    lab.capture.addInterface(name);
+    const { pieces = [], indirect = false } = options;
+    this.indirect = indirect && pieces.length > 0;
+    // Without indirect tables a frame in more pieces than the ring has entries would never find room.
+    this.pieces = this.indirect ? pieces : pieces.slice(0, this.device.size - 1);
+    this.interface = lab.capture.addInterface(name);
   }
 
   /** The number of its port. */
@@ -116,33 +127,50 @@ export class LabGuest implements Station {
   }
 
   /** Puts a frame into its ring and kicks the switch if that wants it. False, and counted, when there is no room. */
-  send(frame: Uint8Array, { pair = 0, offload, flow, origin }: SendOptions = {}): boolean {
-    const driver = this.device.tx[pair]!;
+  send(frame: Uint8Array, options: SendOptions = NO_OPTIONS): boolean {
+    const { pair = 0, offload } = options;
+    if (offload === undefined) return this.put(frame, undefined, pair, options);
+    const left = leaveToDevice(frame, offload === "checksum" ? 0 : offload.segment);
+    if (!this.put(left.frame, left.header, pair, options)) return false;
+    this.lab.ledger.offloaded++;
+    return true;
+  }
+
+  private put(frame: Uint8Array, header: Uint8Array | undefined, pair: number, { flow, origin }: SendOptions): boolean {
+    const { pieces, indirect, device } = this;
+    const driver = device.tx[pair]!;
     const before = driver.availIndex;
-    const whole =
-      offload === undefined
-        ? { frame, header: undefined }
-        : leaveToDevice(frame, offload === "checksum" ? 0 : offload.segment);
-    const { pieces = [] } = this.options;
-    const indirect = (this.options.indirect ?? false) && pieces.length > 0;
-    // Without indirect tables a frame in more pieces than the ring has entries would never find room.
-    const cut = indirect ? pieces : pieces.slice(0, this.device.size - 1);
-    const room =
-      this.connected && this.device.transmit(whole.frame, { pieces: cut, indirect, pair, header: whole.header });
-    if (!room) {
+    if (!this.connected || !device.transmit(frame, { pieces, indirect, pair, header })) {
       this.refused++;
       return false;
     }
     this.sent++;
     const { ledger, capture, clock } = this.lab;
-    if (offload) ledger.offloaded++;
-    const receiver = this.lab.guestFor(frame);
-    if (!receiver?.connected || receiver.options.announce === false) ledger.flooded = true;
-    if (origin) ledger.passedOn(whole.frame, origin);
-    else ledger.sent(whole.frame, clock.now, flow);
-    capture.frame(this.name, "in", whole.frame, clock.now);
+    if (!ledger.flooded) {
+      const receiver = this.lab.guestFor(frame);
+      ledger.flooded = !receiver?.connected || receiver.options.announce === false;
+    }
+    if (origin) ledger.passedOn(frame, origin);
+    else ledger.sent(frame, clock.now, flow);
+    capture.frame(this.interface, "in", frame, clock.now);
     if (driver.needsKick(before)) this.kick();
     return true;
+  }
+
+  /** Its driver has taken a frame, whose bytes are looked at where they lie in its memory: who keeps them copies them. */
+  took({ frame, header }: DeviceFrame): void {
+    const { lab } = this;
+    const { now } = lab.clock;
+    const keep = lab.options.keep ?? true;
+    const bytes = keep || lab.capture.enabled || this.onFrame ? frame.slice() : frame;
+    const origin = lab.ledger.received(bytes, this, now, this.options.relay);
+    lab.capture.frame(this.interface, "out", bytes, now);
+    this.receivedCount++;
+    if (keep) {
+      const latency = origin && (now - origin.at) / MILLISECOND;
+      this.received.push({ frame: bytes, header: header.slice(), at: now / MILLISECOND, latency });
+    }
+    this.onFrame?.(bytes, origin);
   }
 
   /** Frames that arrived since the last call of this, in order. */

@@ -2,6 +2,7 @@
 // Frames are known by their bytes, so two frames of the same bytes are two of one kind, in the order of their times.
 
 import { FrameTable } from "./frame-table.js";
+import { describeFrame } from "./frames/describe.js";
 
 /** What a traffic source sent and what became of it (traffic.ts). */
 export interface FlowCounts {
@@ -12,7 +13,14 @@ export interface FlowCounts {
   /** Frames that came to a guest after one that was sent later. */
   reordered: number;
   /** For each guest the place among the flow's frames of the last one that it received. */
-  latest: Map<string, number>;
+  latest: Map<Receiver, number>;
+}
+
+/** A guest, as the ledger knows it. */
+export interface Receiver {
+  name: string;
+  /** Which of the lab's guests it is, from 0 on. */
+  number: number;
 }
 
 /** Where a frame came from: nanosecond of the lab's clock, its flow and its place among the flow's frames. */
@@ -34,7 +42,6 @@ export class Ledger {
   private readonly more = new Map<number, More>();
   private readonly flows: FlowCounts[] = [];
   private readonly flowNumbers = new Map<FlowCounts, number>();
-  private readonly guestNumbers = new Map<string, number>();
   /** What no sender ever sent, what came to one guest more often than it was sent. First eight of each, as sentences. */
   readonly foreign: string[] = [];
   readonly duplicates: string[] = [];
@@ -47,31 +54,36 @@ export class Ledger {
 
   /** A frame is in its sender's ring. */
   sent(frame: Uint8Array, at: number, flow?: FlowCounts): void {
-    this.passedOn(frame, { at, flow, place: flow ? flow.sent++ : 0 });
+    this.put(frame, at, flow, flow ? flow.sent++ : 0);
   }
 
   /** The end of a link has put a frame into its ring which another lab's ledger knows already. */
-  passedOn(frame: Uint8Array, origin: Origin): void {
+  passedOn(frame: Uint8Array, { at, flow, place }: Origin): void {
+    this.put(frame, at, flow, place);
+  }
+
+  private put(frame: Uint8Array, at: number, flow: FlowCounts | undefined, place: number): void {
     const row = this.table.find(frame);
-    if (row < 0) this.table.add(origin.at, this.numberOf(origin.flow), origin.place);
-    else this.moreOf(row).again.push(origin);
+    if (row < 0) this.table.add(at, this.numberOf(flow), place);
+    else this.moreOf(row).again.push({ at, flow, place });
   }
 
   /**
    * A guest's driver has taken a frame. Returns where it came from; undefined when nobody sent it as it is. With `relay`
    * the guest is the end of a link: the frame is still under way.
    */
-  received(frame: Uint8Array, guest: string, at: number, describe: () => string, relay = false): Origin | undefined {
+  received(frame: Uint8Array, guest: Receiver, at: number, relay = false): Origin | undefined {
     const row = this.table.find(frame);
     if (row < 0) {
-      if (this.offloaded === 0) note(this.foreign, `${guest} received what nobody sent: ${describe()}`);
+      if (this.offloaded === 0)
+        note(this.foreign, () => `${guest.name} received what nobody sent: ${describeFrame(frame)}`);
       return undefined;
     }
-    const number = this.countFor(row, guest);
+    const number = this.countFor(row, guest.number);
     const origin = this.originOf(row, number);
     if (!origin) {
       const sent = 1 + (this.more.get(row)?.again.length ?? 0);
-      note(this.duplicates, `${guest} received ${number} of ${sent} sent: ${describe()}`);
+      note(this.duplicates, () => `${guest.name} received ${number} of ${sent} sent: ${describeFrame(frame)}`);
       return undefined;
     }
     if (origin.flow && !relay) arrived(origin.flow, guest, origin.place, (at - origin.at) / 1e6);
@@ -99,13 +111,8 @@ export class Ledger {
   }
 
   /** One more of a row for a guest: how many it has now. */
-  private countFor(row: number, name: string): number {
+  private countFor(row: number, number: number): number {
     const { guest, count } = this.table;
-    let number = this.guestNumbers.get(name);
-    if (number === undefined) {
-      number = this.guestNumbers.size;
-      this.guestNumbers.set(name, number);
-    }
     if (guest[row] === -1) guest[row] = number;
     if (guest[row] === number) return ++count[row]!;
     const { counts } = this.moreOf(row);
@@ -135,7 +142,7 @@ export class Ledger {
   }
 }
 
-function arrived(flow: FlowCounts, guest: string, place: number, latency: number): void {
+function arrived(flow: FlowCounts, guest: Receiver, place: number, latency: number): void {
   flow.received++;
   flow.latencies.push(latency);
   const latest = flow.latest.get(guest) ?? -1;
@@ -143,6 +150,6 @@ function arrived(flow: FlowCounts, guest: string, place: number, latency: number
   else flow.latest.set(guest, place);
 }
 
-function note(list: string[], text: string): void {
-  if (list.length < 8) list.push(text);
+function note(list: string[], text: () => string): void {
+  if (list.length < 8) list.push(text());
 }

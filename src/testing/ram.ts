@@ -80,16 +80,39 @@ export class DeviceRam implements GuestMemory {
   }
 
   write(address: bigint, bytes: Uint8Array): void {
+    const offset = this.offsetOf(address, bytes.length);
+    if (offset !== undefined) {
+      this.view.set(bytes, offset);
+      return;
+    }
     let at = 0;
-    for (const { offset, length } of this.spans(address, bytes.length)) {
-      this.view.set(bytes.subarray(at, at + length), offset);
-      at += length;
+    for (const span of this.spans(address, bytes.length)) {
+      this.view.set(bytes.subarray(at, at + span.length), span.offset);
+      at += span.length;
     }
   }
 
+  /** A copy of a range. */
   read(address: bigint, length: number): Uint8Array {
-    const parts = this.spans(address, length).map((span) => this.view.slice(span.offset, span.offset + span.length));
-    return parts.length === 1 ? parts[0]! : concat(parts);
+    return this.look(address, length).slice();
+  }
+
+  /** A range as it stands in memory, whatever is written there later; of one that lies across regions a copy. */
+  look(address: bigint, length: number): Uint8Array {
+    const offset = this.offsetOf(address, length);
+    if (offset !== undefined) return this.view.subarray(offset, offset + length);
+    return concat(
+      this.spans(address, length).map((span) => this.view.subarray(span.offset, span.offset + span.length)),
+    );
+  }
+
+  /** Offset in linear memory of a range that lies in one region; undefined of any other. */
+  private offsetOf(address: bigint, length: number): number | undefined {
+    const distance = Number(address - this.base);
+    for (const { window, start, end } of this.places) {
+      if (distance >= start && distance + length <= end) return window + distance - start;
+    }
+    return undefined;
   }
 
   /** A piece of RAM that is never given back. Throws when it is used up. */

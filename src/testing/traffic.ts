@@ -114,11 +114,15 @@ export class Flow implements FlowCounts {
   received = 0;
   readonly latencies: number[] = [];
   reordered = 0;
-  readonly latest = new Map<string, number>();
+  readonly latest: FlowCounts["latest"] = new Map();
   /** Frames for which the sender's ring had no room. */
   refused = 0;
   done = false;
   private readonly frames: Iterator<NextFrame>;
+  private readonly options: SendOptions;
+  /** The frame whose time comes next. */
+  private due: Uint8Array | undefined;
+  private readonly onTime = () => this.send();
 
   /** Use `Lab.traffic`. */
   constructor(
@@ -127,8 +131,9 @@ export class Flow implements FlowCounts {
     source: Source,
     number: number,
     random: Random,
-    private readonly options: Pick<SendOptions, "pair" | "offload"> = {},
+    options: Pick<SendOptions, "pair" | "offload"> = {},
   ) {
+    this.options = { ...options, flow: this };
     this.frames = source(from, number, random);
     this.next();
   }
@@ -149,18 +154,15 @@ export class Flow implements FlowCounts {
       this.done = true;
       return;
     }
-    const { after, frame } = value;
-    this.lab.clock.after(
-      after,
-      () => {
-        if (this.done) return;
-        const { trouble } = this.from;
-        // A guest that stands still sends nothing either.
-        if (trouble.stalled || !this.from.send(frame, { ...this.options, flow: this })) this.refused++;
-        this.next();
-      },
-      "background",
-    );
+    this.due = value.frame;
+    this.lab.clock.after(value.after, this.onTime, "background");
+  }
+
+  private send(): void {
+    if (this.done) return;
+    // A guest that stands still sends nothing either.
+    if (this.from.trouble.stalled || !this.from.send(this.due!, this.options)) this.refused++;
+    this.next();
   }
 }
 
