@@ -2,7 +2,8 @@
 
 import { type Command, InvalidArgumentError } from "commander";
 import type { AgentFlags } from "./agent.js";
-import type { ProgramParts } from "./vif-program.js";
+import { collect } from "./option-values.js";
+import type { ProgramParts } from "./program-parts.js";
 
 export function addAgentCommand(program: Command, { io, perform, control }: ProgramParts): void {
   program
@@ -46,10 +47,6 @@ goes on, also when the agent was started anew with the same --state.`,
         return agentCommand({ ...options, control: control() }, io);
       }),
     );
-}
-
-function collect(value: string, previous: string[] | undefined): string[] {
-  return [...(previous ?? []), value];
 }
 
 function seconds(text: string): number {

@@ -7,11 +7,20 @@ import { DemoLab, type LabSample } from "./demo-lab.js";
 import { type DemoDirection, directions, isClean, uncounted } from "./demo-result.js";
 import { dropsByCause, explanation, liveLine, liveTable, summary } from "./demo-view.js";
 import type { Io } from "./io.js";
-import type { DemoFlags } from "./program.js";
 
 const SECONDS_WITHOUT_TERMINAL = 10;
 const REDRAW_MS = 500;
 const LINE_MS = 1000;
+
+/** What the command line says; absent ones were not written. */
+export interface DemoFlags {
+  /** True: an address was not given. */
+  web?: string | true;
+  seconds?: number;
+  size?: number | "imix";
+  workers?: number;
+  json?: boolean;
+}
 
 /**
  * Runs the demo: until Ctrl-C on a terminal, else for `seconds` (10 when not given).

@@ -1,17 +1,8 @@
 // The command line of `ringbridge vif`: its commands and their options.
 
 import type { Command } from "commander";
-import type { Io } from "./io.js";
+import type { ProgramParts } from "./program-parts.js";
 import type { VifSwitchFlags } from "./vif-switch.js";
-
-/** What the groups of commands need of the program around them. */
-export interface ProgramParts {
-  io: Io;
-  /** Runs a command and keeps its exit code. */
-  perform(command: () => Promise<number>): Promise<void>;
-  /** Path of the control socket. */
-  control(): string;
-}
 
 const INPUT = 'JSON, or a JSON list for a list of answers; "-" is standard input';
 
@@ -64,7 +55,7 @@ standard error, exit code 2; of a list it is {"error": reason} in the answer.`,
         return vifQemuCommand(file, options, io);
       }),
     );
-  addSwitchCommands(vif, parts);
+  addPortCommands(vif, parts);
 }
 
 const SOCKET_MODE: [string, string] = ["--socket-mode <octal>", "permissions of sockets that the switch makes: 0660"];
@@ -78,7 +69,7 @@ const OWNER: [string, string, string] = [
 type SwitchOptions = Omit<VifSwitchFlags, "control">;
 
 /** Those that ask a running switch. */
-function addSwitchCommands(vif: Command, { io, perform, control }: ProgramParts): void {
+function addPortCommands(vif: Command, { io, perform, control }: ProgramParts): void {
   const withControl = (options: SwitchOptions) => ({ ...options, control: control() });
   vif
     .command("plug")
