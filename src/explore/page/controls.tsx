@@ -42,6 +42,15 @@ export function Controls({ session }: { session: Session }) {
         >
           Step <span aria-hidden="true">▶|</span>
         </button>
+        <button
+          type="button"
+          onClick={() => session.skip()}
+          disabled={machine.ahead === 0}
+          title="To the end of what is being played or was taken back (End)"
+        >
+          <span aria-hidden="true">▶▶|</span>
+          <span class="visually-hidden">To the end</span>
+        </button>
         <span class="group" role="group" aria-label="Who steps">
           {view.guests.map(({ number, name, next }) => (
             <button

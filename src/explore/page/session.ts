@@ -136,11 +136,6 @@ export class Session {
     this.schedule();
   }
 
-  /** Is it playing something that has an end? */
-  get ending(): boolean {
-    return this.playing && this.goal !== undefined;
-  }
-
   pause(): void {
     clearTimeout(this.timer);
     if (!this.playing) return;
@@ -148,12 +143,11 @@ export class Session {
     this.tell();
   }
 
-  /** Plays on to the end at once. */
+  /** To the end of what is ahead at once: what is being played, or was taken back. */
   skip(): void {
-    const { goal } = this;
     this.pause();
     this.change(() => {
-      while (this.machine.ahead > 0 && (goal === undefined || this.machine.position < goal)) this.machine.forward();
+      while (this.machine.ahead > 0) this.machine.forward();
     });
   }
 

@@ -8,7 +8,7 @@ const KEYS: readonly (readonly [string, string])[] = [
   ["←  Backspace", "one step back"],
   ["Home", "back to the start"],
   ["Space", "play, pause"],
-  ["End", "to the end of what is playing"],
+  ["End", "to the end of what is playing or was taken back"],
   ["s", "step the switch"],
   ["a  b  c", "step the driver of guest a, b, c"],
   ["Shift with these", "a whole burst, a whole operation"],
@@ -81,7 +81,7 @@ function perform(session: Session, { key, shiftKey, target }: KeyboardEvent): bo
   if (key === "ArrowRight") session.next();
   else if (key === "ArrowLeft" || key === "Backspace") session.back();
   else if (key === "Home") session.backToStart();
-  else if (key === "End" && session.ending) session.skip();
+  else if (key === "End" && session.machine.ahead > 0) session.skip();
   else if (key === " ") {
     // On a button the space bar presses it.
     if (onButton) return false;
