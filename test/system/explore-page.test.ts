@@ -167,8 +167,10 @@ describeNeeding(["chromium"], "the explorer's page", () => {
       // As a string: the page's own policy allows no script of others.
       await page.evaluate(axeSource);
       const found = await page.evaluate(async () => {
-        type Axe = { run(): Promise<{ violations: { id: string; impact: string; nodes: { html: string }[] }[] }> };
-        const { violations } = await (globalThis as unknown as { axe: Axe }).axe.run();
+        type Axe = {
+          run(options: object): Promise<{ violations: { id: string; impact: string; nodes: { html: string }[] }[] }>;
+        };
+        const { violations } = await (globalThis as unknown as { axe: Axe }).axe.run({ resultTypes: ["violations"] });
         return violations
           .filter(({ impact }) => impact === "serious" || impact === "critical")
           .map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html.slice(0, 200)).join(" | ")}`);
