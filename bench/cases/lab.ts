@@ -22,7 +22,9 @@ export interface Case {
   group: string;
   name: string;
   operations: number;
-  run(): void;
+  /** Runs at least, where one takes long. Default 64. */
+  iterations?: number;
+  run(): void | Promise<void>;
   /** Before each run, and not measured. */
   before?(): void;
 }

@@ -18,6 +18,7 @@ import type { Case, Cases } from "./lab.js";
 import { copies, translation } from "./memory.js";
 import { polls } from "./poll.js";
 import { chains, dequeues, enqueues } from "./rings.js";
+import { simulations } from "./simulation.js";
 
 const GROUPS: readonly Cases[] = [
   translation,
@@ -30,6 +31,7 @@ const GROUPS: readonly Cases[] = [
   floods,
   captures,
   chunks,
+  simulations,
 ];
 const CASE_MS = 200;
 const WARM_UP_MS = 60;
@@ -86,8 +88,8 @@ function progress(text: string): void {
   if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${text}`);
 }
 
-async function measureCase({ group, name, operations, run, before }: Case): Promise<Figure> {
-  const bench = new Bench({ time: CASE_MS, warmupTime: WARM_UP_MS, throws: true });
+async function measureCase({ group, name, operations, iterations, run, before }: Case): Promise<Figure> {
+  const bench = new Bench({ time: CASE_MS, warmupTime: WARM_UP_MS, iterations, throws: true });
   bench.add(name, run, before ? { beforeEach: before } : {});
   const [task] = await bench.run();
   const { result } = task!;

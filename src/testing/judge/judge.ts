@@ -19,6 +19,8 @@ import {
   VIRTIO_NET_HDR_SIZE,
 } from "../../../assembly/spec/virtio.js";
 import { hasBit } from "../../core/feature-bits.js";
+import type { BridgeQueue } from "../../core/bridge-port.js";
+import * as layout from "../../core/layout.js";
 import type { CoreCall, CoreObserver, CoreSwitch } from "../core-switch.js";
 import type { GuestDevice } from "../device.js";
 import type { Span } from "../ram.js";
@@ -38,6 +40,11 @@ export class RingViolation extends Error {
 interface Judged {
   device: GuestDevice;
   index: number;
+  queue: BridgeQueue;
+  /** Where in linear memory, in words, the core says whether the ring is in order, a call is under way, whom it calls. */
+  status: number;
+  callPending: number;
+  callFd: number;
   rules: RingRules;
   /** Whether it ran when the switch was called, and whether a call was under way already. */
   running: boolean;
@@ -84,7 +91,13 @@ export class RingJudge implements CoreObserver {
     };
     const rules = rings.packed ? new PackedRules(sight, nextAvail) : new SplitRules(sight, nextAvail & 0xffff);
     this.order.started(device, index);
-    this.rings.set(`${port.id}/${index}`, { device, index, rules, running: false, called: false, fresh: true });
+    const queue = device.queue(index);
+    const word = (field: { offset: number }) => (queue.struct.at + field.offset) >>> 2;
+    const { status, callPending, callFd } = layout.Queue.fields;
+    this.rings.set(`${port.id}/${index}`, {
+      ...{ device, index, queue, rules, running: false, called: false, fresh: true },
+      ...{ status: word(status), callPending: word(callPending), callFd: word(callFd) },
+    });
   }
 
   /** Where the device will go on in a ring, as GET_VRING_BASE must have it. */
@@ -103,9 +116,8 @@ export class RingJudge implements CoreObserver {
   /** Called before each call into the core: notes what lies in the rings and, with `memory`, in all of the guests' RAM. */
   before(): void {
     for (const ring of this.rings.values()) {
-      const queue = ring.device.queue(ring.index);
-      ring.running = queue.running && queue.status === QUEUE_OK;
-      ring.called = queue.struct.load("callPending") !== 0;
+      ring.running = ring.queue.running && this.isInOrder(ring);
+      ring.called = this.isCalled(ring);
       if (ring.running) ring.rules.look();
     }
     if (this.memory) this.shadow.take(this.sw.bridge.windows.usedBytes);
@@ -128,19 +140,27 @@ export class RingJudge implements CoreObserver {
 
   private judgeRing(ring: Judged, call: CoreCall, result: number): void {
     if (!ring.running) return;
-    const { device, index, rules } = ring;
-    const queue = device.queue(index);
+    const { queue, rules } = ring;
     const used = rules.judge();
     this.judged += used.length;
-    if (call !== "poll" && used.length > 0) throw new Error(`${used.length} chains were given back in ${call}`);
-    if (!queue.enabled && queue.isReceiveq && used.length > 0)
-      throw new Error("chains were given back while it is disabled");
+    const written = used.length > 0 ? this.judgeUsed(ring, call, used) : [];
+    this.judgeCalls(ring, used);
+    if (call === "arm" && !queue.isReceiveq && this.isInOrder(ring)) judgeArmed(rules, result);
+    if (this.memory) this.judgeMemory(ring, used, written);
+  }
+
+  /** Chains that came back. Returns the bytes that they hold now. */
+  private judgeUsed({ device, index, queue }: Judged, call: CoreCall, used: readonly Used[]): Span[] {
+    if (call !== "poll") throw new Error(`${used.length} chains were given back in ${call}`);
+    if (!queue.enabled && queue.isReceiveq) throw new Error("chains were given back while it is disabled");
     const written = used.flatMap((each) => this.writtenIn(each));
     this.order.judge(device, index, used, (each) => this.writtenIn(each));
     if (queue.isReceiveq) this.judgeFrames(device, used);
-    this.judgeCalls(ring, used);
-    if (call === "arm" && queue.status === QUEUE_OK && !queue.isReceiveq) judgeArmed(rules, result);
-    if (!this.memory) return;
+    return written;
+  }
+
+  /** What of memory was written must be the device's: all of it is allowed in the shadow, and has its mark in the log. */
+  private judgeMemory({ device, queue, rules }: Judged, used: readonly Used[], written: readonly Span[]): void {
     const own = [...rules.deviceFields, ...used.map(({ wrote }) => wrote), ...written];
     if (rules.broken !== undefined) {
       // Its driver broke the ring: nobody can say what of it the device still had a right to.
@@ -183,10 +203,11 @@ export class RingJudge implements CoreObserver {
     const full = used.filter(({ written }) => written > 0);
     const merged = hasBit(device.port.features, VIRTIO_NET_F_MRG_RXBUF);
     for (let i = 0; i < full.length; ) {
-      const count = device.headerBytes === VIRTIO_NET_HDR_SIZE ? this.numBuffers(full.slice(i)) : 1;
+      const count = device.headerBytes === VIRTIO_NET_HDR_SIZE ? this.numBuffers(full, i) : 1;
       if (count < 1 || count > full.length - i || (count > 1 && !merged))
         throw new Error(`num_buffers is ${count}, and ${full.length - i} buffers are there`);
-      for (const { chain, written } of full.slice(i, i + count - 1)) {
+      for (let j = i; j < i + count - 1; j++) {
+        const { chain, written } = full[j]!;
         if (written !== chain.room)
           throw new Error(
             `buffer ${chain.id} of a merged frame holds ${written} of ${chain.room} bytes, and is not its last`,
@@ -197,10 +218,14 @@ export class RingJudge implements CoreObserver {
   }
 
   /** The last two bytes of the header, which may lie in several buffers. */
-  private numBuffers(used: readonly Used[]): number {
+  private numBuffers(all: readonly Used[], from: number): number {
     const { bytes } = this.sw.bridge.views;
+    const { chain, written } = all[from]!;
+    const [first] = chain.writable;
+    if (first && Math.min(first.length, written) >= VIRTIO_NET_HDR_SIZE)
+      return bytes[first.offset + 10]! | (bytes[first.offset + 11]! << 8);
     const header: number[] = [];
-    for (const each of used) {
+    for (const each of all.slice(from)) {
       for (const { offset, length } of this.writtenIn(each))
         header.push(...bytes.subarray(offset, offset + Math.min(length, VIRTIO_NET_HDR_SIZE)));
       if (header.length >= VIRTIO_NET_HDR_SIZE) break;
@@ -211,13 +236,13 @@ export class RingJudge implements CoreObserver {
   }
 
   private judgeCalls(ring: Judged, used: readonly Used[]): void {
-    const { struct } = ring.device.queue(ring.index);
-    const called = struct.load("callPending") !== 0;
-    const slots = used.reduce((sum, { chain }) => sum + chain.span, 0);
+    const called = this.isCalled(ring);
+    let slots = 0;
+    for (const { chain } of used) slots += chain.span;
     const wish = ring.rules.wish(used.length, slots);
     const fresh = ring.fresh;
     if (used.length > 0) ring.fresh = false;
-    if ((struct.load("callFd") | 0) < 0) {
+    if (Atomics.load(this.sw.bridge.views.i32, ring.callFd) < 0) {
       // Nobody to call; and nobody knows then what its driver knows.
       ring.fresh = true;
       if (called && !ring.called) throw new Error("was called without an eventfd");
@@ -227,6 +252,15 @@ export class RingJudge implements CoreObserver {
       throw new Error(`${used.length} chains came back and its driver, who asked for it, is not called`);
     if (called && !ring.called && (used.length === 0 || (wish === "quiet" && !fresh)))
       throw new Error("its driver is called and has not asked for it");
+  }
+
+  private isInOrder({ status }: Judged): boolean {
+    return Atomics.load(this.sw.bridge.views.u32, status) === QUEUE_OK;
+  }
+
+  /** Whether the core has called the ring's driver, and nobody has taken that call. */
+  private isCalled({ callPending }: Judged): boolean {
+    return Atomics.load(this.sw.bridge.views.u32, callPending) !== 0;
   }
 
   /** A byte of linear memory in the guests' words. */

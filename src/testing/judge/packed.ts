@@ -13,7 +13,7 @@ import {
 } from "../../../assembly/spec/virtio.js";
 import { PACKED_WRAP, packedAfter } from "../../core/packed-ring.js";
 import type { Span } from "../ram.js";
-import { type Chain, packedDescriptor, type RingSight, RoomReader } from "./chain.js";
+import { type Chain, type Descriptor, packedDescriptor, type RingSight, RoomReader } from "./chain.js";
 import type { RingRules, Used, Wish } from "./rules.js";
 
 const OWNER = VIRTQ_DESC_F_AVAIL | VIRTQ_DESC_F_USED;
@@ -43,7 +43,7 @@ export class PackedRules implements RingRules {
     while (this.broken === undefined && this.slots < size) {
       const first = this.avail;
       const available = first & PACKED_WRAP ? VIRTQ_DESC_F_AVAIL : VIRTQ_DESC_F_USED;
-      if ((this.at(first).flags & OWNER) !== available) return;
+      if ((this.flagsAt(first) & OWNER) !== available) return;
       this.take(first);
     }
   }
@@ -52,7 +52,7 @@ export class PackedRules implements RingRules {
     const { size } = this.sight;
     const reader = new RoomReader(this.sight);
     let span = 0;
-    let descriptor = this.at(first);
+    let descriptor: Descriptor;
     while (true) {
       descriptor = this.at(packedAfter(first, span++, size));
       const table = descriptor.flags & VIRTQ_DESC_F_INDIRECT;
@@ -77,15 +77,14 @@ export class PackedRules implements RingRules {
   judge(): Used[] {
     const all: Used[] = [];
     while (this.outstanding.size > 0) {
+      if ((this.flagsAt(this.used) & OWNER) !== (this.used & PACKED_WRAP ? OWNER : 0)) break;
       const { flags, length, next: id } = this.at(this.used);
-      if ((flags & OWNER) !== (this.used & PACKED_WRAP ? OWNER : 0)) break;
       const slot = `slot ${this.used & ~PACKED_WRAP}`;
       const chain = this.outstanding.get(id);
       if (!chain) throw new Error(`buffer ${id} was given back, which the device did not have (${slot})`);
       if (flags & ~(OWNER | VIRTQ_DESC_F_WRITE)) throw new Error(`${slot} is used with flags 0x${flags.toString(16)}`);
       const wrote = { offset: this.offset(this.used) + 8, length: 8 };
-      const [oldest] = this.outstanding.values();
-      if (chain !== oldest && this.sight.inOrder) {
+      if (this.sight.inOrder) {
         // One used descriptor for a batch: what came before it was used to the end (2.8.8).
         for (const before of this.outstanding.values()) {
           if (before === chain) break;
@@ -134,7 +133,11 @@ export class PackedRules implements RingRules {
     return count > 0 && behind >= 1 && behind <= slots ? "call" : "quiet";
   }
 
-  private at(cursor: number) {
+  private flagsAt(cursor: number): number {
+    return this.sight.data.getUint16(this.offset(cursor) + 14, true);
+  }
+
+  private at(cursor: number): Descriptor {
     return packedDescriptor(this.sight.data, this.offset(cursor));
   }
 

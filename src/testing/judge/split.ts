@@ -76,9 +76,8 @@ export class SplitRules implements RingRules {
       const chain = this.outstanding.get(id);
       if (!chain)
         throw new Error(`chain ${id} was given back, which the device did not have (used element ${this.used})`);
-      const oldest = this.outstanding.keys().next().value;
-      if (inOrder && id !== oldest)
-        throw new Error(`chain ${id} was given back before chain ${oldest}, in spite of IN_ORDER`);
+      const oldest = inOrder ? this.outstanding.keys().next().value : id;
+      if (id !== oldest) throw new Error(`chain ${id} was given back before chain ${oldest}, in spite of IN_ORDER`);
       this.outstanding.delete(id);
       all.push({ chain, written: data.getUint32(at + 4, true), wrote: { offset: at, length: 8 } });
     }
