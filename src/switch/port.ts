@@ -1,48 +1,32 @@
 // One port: carries out the effects of its front-end's session on the bridge, the workers and the memory.
 
-import type { Bridge } from "../core/bridge.js";
-import type { BridgePort, MappedRegion, RingInMemory } from "../core/bridge-port.js";
-import { queueStatusText } from "../core/causes.js";
-import { type RingPart, ringParts } from "../core/ring-parts.js";
-import { QUEUE_OK } from "../../assembly/spec/status.js";
+import type { Logger } from "pino";
 import { VIRTIO_NET_F_MTU } from "../../assembly/spec/virtio.js";
-import { hasBit } from "../core/feature-bits.js";
-import { injectFrame } from "../core/inject.js";
 import type { PortStatus } from "../api/status.js";
 import type { PortConfig } from "../config/schema.js";
-import { adoptNotifier, drain, isFull, signal } from "../sys/eventfd.js";
+import type { Bridge } from "../core/bridge.js";
+import type { BridgePort } from "../core/bridge-port.js";
+import { hasBit } from "../core/feature-bits.js";
+import { injectFrame } from "../core/inject.js";
 import { closeFd } from "../sys/memfd.js";
 import type { Reactor } from "../sys/reactor.js";
+import type { Effect, EffectOutcome } from "../vhost-user/effects.js";
 import type { Transcript } from "../vhost-user/transcript.js";
-import type { Effect, EffectOutcome, Fd, MemoryRegion, RingFds, RingSetup } from "../vhost-user/effects.js";
-import type { GuestMemory, Mapping } from "./guest-memory.js";
-import type { RingPlace } from "./ring-windows.js";
+import type { GuestMemory } from "./guest-memory.js";
 import { createInflight, PortInflight } from "./inflight.js";
 import { PortIotlb } from "./port-iotlb.js";
+import { PortMemory } from "./port-memory.js";
 import { PortMigration } from "./port-migration.js";
 import { PortPostcopy } from "./port-postcopy.js";
-import type { Logger } from "pino";
+import { mustBeEventFd, PortRings } from "./port-rings.js";
 import { rarpFrame } from "./rarp.js";
 import type { WorkerPool } from "./worker-pool.js";
 
-/** What a running ring has of its front-end. */
-interface RunningQueue {
-  kick: Fd | null;
-  /** Signalled when the guest breaks the ring. */
-  err: Fd | null;
-  /** Only transmitqs have one. */
-  worker?: number;
-  /** Where its parts lie. */
-  places: readonly RingPlace[];
-}
-
-const NO_CALL = -1;
 /** How long one warning is not repeated. */
 const SAME_WARNING_MS = 10_000;
 
 export class Port {
   readonly bridgePort: BridgePort;
-  readonly mappings: Mapping[] = [];
   lastError: string | undefined;
   private warned = { text: "", at: 0 };
   /** Of the device, if it has one: the configuration's or the front-end's. */
@@ -51,32 +35,34 @@ export class Port {
   transcript: Transcript | undefined;
   /** Misses of its queues are its business. */
   readonly iotlb: PortIotlb;
+  readonly rings: PortRings;
+  readonly memory: PortMemory;
   private readonly migration: PortMigration;
   private readonly inflight: PortInflight;
   private readonly postcopy: PortPostcopy;
-  private readonly running = new Map<number, RunningQueue>();
-  private readonly reportedBroken = new Set<number>();
 
   constructor(
     /** What of it may change while the port lives: `reconfigure`. */
     public config: PortConfig,
     private readonly bridge: Bridge,
     private readonly pool: WorkerPool,
-    private readonly memory: GuestMemory,
+    guestMemory: GuestMemory,
     readonly log: Logger,
     reactor: Reactor,
   ) {
     this.bridgePort = bridge.addPort(config.adminStateUp !== false);
     this.mtu = config.mtu;
-    this.inflight = new PortInflight(bridge.views, this.bridgePort, memory);
-    this.iotlb = new PortIotlb(bridge, this.bridgePort, this.mappings, reactor, (text) => this.fail(text));
-    this.migration = new PortMigration(bridge, this.bridgePort, memory);
+    this.inflight = new PortInflight(bridge.views, this.bridgePort, guestMemory);
     this.postcopy = new PortPostcopy(bridge);
-  }
-
-  /** True while at least one ring runs. */
-  get isRunning(): boolean {
-    return this.running.size > 0;
+    this.memory = new PortMemory(bridge, this.bridgePort, guestMemory, this.postcopy);
+    const { memory, inflight, postcopy } = this;
+    const fail = (text: string) => this.fail(text);
+    const broken = (index: number, reason: string) => this.tellOfBroken(index, reason);
+    this.rings = new PortRings({
+      ...{ bridge, port: this.bridgePort, pool, memory, inflight, postcopy, log, fail, broken },
+    });
+    this.iotlb = new PortIotlb(bridge, this.bridgePort, memory.mappings, reactor, fail);
+    this.migration = new PortMigration(bridge, this.bridgePort, guestMemory);
   }
 
   /** See PortStatus. */
@@ -139,39 +125,9 @@ export class Port {
     this.log.warn(text);
   }
 
-  /** Reports, once each, rings that the guest has broken since the last look. */
-  lookForBrokenQueues(): void {
-    for (const [index, queue] of this.bridgePort.queues) {
-      if (!queue.running || queue.status === QUEUE_OK || this.reportedBroken.has(index)) continue;
-      this.reportedBroken.add(index);
-      const reason = `${queueStatusText(queue.status)} (at ${queue.statusDescriptor})`;
-      this.transcript?.broken(index, reason);
-      this.fail(
-        `the guest broke queue ${index}: ${reason}; the queue is stopped until the guest's driver sets it up again`,
-      );
-      const err = this.running.get(index)?.err ?? null;
-      if (err !== null) signal(err);
-    }
-  }
-
   /** Tells the front-end that workers have marked pages, where it wants to be told. */
   tellOfMarks(): void {
     if (this.bridgePort.takeMarks()) this.migration.tellOfOwnMarks();
-  }
-
-  /**
-   * A front-end shares its call eventfds with us, and so the flag that keeps a write to a full one from waiting. When a
-   * worker stands still, this ends its wait and uses such a descriptor no more.
-   */
-  releaseBlockedCalls(): void {
-    for (const [index, queue] of this.bridgePort.queues) {
-      const fd = queue.struct.get("callFd");
-      if (!queue.running || fd < 0 || !isFull(fd)) continue;
-      queue.struct.publish("callFd", NO_CALL);
-      adoptNotifier(fd);
-      drain(fd);
-      this.fail(`the call eventfd of queue ${index} blocked a worker: it is not used any more; the guest must poll`);
-    }
   }
 
   private async runOne(effect: Effect): Promise<EffectOutcome> {
@@ -187,30 +143,26 @@ export class Port {
         this.publishMtu();
         return {};
       case "setMemory":
-        return this.setMemory(effect.regions, effect.fds, effect.pages);
-      case "addRegion": {
-        const addresses = [await this.mapRegion(effect.region, effect.fd, effect.pages)].filter(
-          (at) => at !== undefined,
-        );
-        await this.bridge.setRegions(this.bridgePort, this.mappings);
-        return { addresses };
-      }
+        return { addresses: await this.memory.replace(effect.regions, effect.fds, effect.pages) };
+      case "addRegion":
+        return { addresses: await this.memory.add(effect.region, effect.fd, effect.pages) };
       case "removeRegion":
-        await this.removeRegion(effect.region);
+        await this.memory.remove(effect.region);
         return {};
       case "startQueue":
-        await this.startQueue(effect.index, effect.ring, effect, effect.enabled);
+        await this.rings.start(effect.index, effect.ring, effect, effect.enabled);
+        this.migration.tellOfOwnMarks();
         return {};
       case "stopQueue":
-        return { nextAvail: await this.stopQueue(effect.index, effect.untranslated) };
+        return { nextAvail: await this.rings.stop(effect.index, effect.untranslated) };
       case "setEnabled":
         await this.bridge.setEnabled(this.bridgePort, effect.index, effect.enabled);
         return {};
       case "setCall":
-        await this.setCall(effect.index, effect.call);
+        await this.rings.setCall(effect.index, effect.call);
         return {};
       case "setKick":
-        await this.setKick(effect.index, effect.kick);
+        this.rings.setKick(effect.index, effect.kick);
         return {};
       case "setLog":
         await this.migration.setLog(effect.log);
@@ -232,7 +184,7 @@ export class Port {
         this.migration.abortTransfer();
         return {};
       case "setErr":
-        this.setErr(effect.index, effect.err);
+        this.rings.setErr(effect.index, effect.err);
         return {};
       case "sendRarp":
         await this.inject(rarpFrame(effect.mac));
@@ -278,128 +230,11 @@ export class Port {
     this.bridge.setMtu(this.bridgePort, agreed ? this.mtu : undefined);
   }
 
-  private async setMemory(regions: MemoryRegion[], fds: Fd[], pages?: "late"): Promise<EffectOutcome> {
-    const old = this.mappings.splice(0);
-    await this.bridge.setRegions(this.bridgePort, []);
-    for (const mapping of old) await this.unmap(mapping);
-    const left = [...fds];
-    const addresses: bigint[] = [];
-    try {
-      for (const region of regions) {
-        const address = await this.mapRegion(region, left.shift()!, pages);
-        if (address !== undefined) addresses.push(address);
-      }
-    } catch (error) {
-      for (const fd of left) closeFd(fd);
-      for (const mapping of this.mappings.splice(0)) await this.unmap(mapping);
-      throw error;
-    }
-    await this.bridge.setRegions(this.bridgePort, this.mappings);
-    return { addresses };
-  }
-
-  /** Returns where the region is mapped when its pages come late. */
-  private async mapRegion(region: MemoryRegion, fd: Fd, pages?: "late"): Promise<bigint | undefined> {
-    const mapping = this.memory.map(region, fd, pages === "late" ? "whole" : undefined);
-    this.mappings.push(mapping);
-    if (pages !== "late") return undefined;
-    try {
-      return this.postcopy.add(mapping);
-    } catch (error) {
-      await this.memory.unmap(this.mappings.pop()!);
-      throw error;
-    }
-  }
-
-  /** The mapping is on no list any more, and nobody is in it. */
-  private async unmap(mapping: Mapping): Promise<void> {
-    this.postcopy.remove(mapping);
-    await this.memory.unmap(mapping);
-  }
-
-  private async removeRegion(region: MemoryRegion): Promise<void> {
-    const index = this.mappings.findIndex(
-      (mapping) =>
-        mapping.guestAddress === region.guestAddress &&
-        mapping.userAddress === region.userAddress &&
-        mapping.size === region.size,
+  private tellOfBroken(index: number, reason: string): void {
+    this.transcript?.broken(index, reason);
+    this.fail(
+      `the guest broke queue ${index}: ${reason}; the queue is stopped until the guest's driver sets it up again`,
     );
-    if (index < 0) throw new Error(`region 0x${region.guestAddress.toString(16)} is not mapped`);
-    const [mapping] = this.mappings.splice(index, 1);
-    await this.bridge.setRegions(this.bridgePort, this.mappings);
-    await this.unmap(mapping!);
-  }
-
-  private async startQueue(index: number, setup: RingSetup, fds: RingFds, enabled: boolean): Promise<void> {
-    const { kick, call, err } = fds;
-    for (const [name, fd] of Object.entries({ kick, call, err }))
-      mustBeEventFd(fd, `the ${name} descriptor of queue ${index}`);
-    const { ring, places } = this.placeRing(index, setup);
-    // From here on this thread reads and writes the ring's parts.
-    const parts = ringParts(setup.size, setup.packed);
-    await this.postcopy.wait(parts.map(({ key, bytes }) => ({ offset: ring[key], bytes })));
-    const isTransmitq = index % 2 === 1;
-    let worker: number | undefined;
-    try {
-      if (isTransmitq) worker = this.pool.assign(kick);
-    } catch (error) {
-      for (const place of places) place.release();
-      throw error;
-    }
-    this.running.set(index, { kick, err, worker, places });
-    this.reportedBroken.delete(index);
-    const from = this.inflight.open(index, ring);
-    await this.bridge.startQueue(this.bridgePort, index, from, {
-      callFd: call ?? NO_CALL,
-      enabled,
-      worker: worker ?? 0,
-    });
-    this.migration.tellOfOwnMarks();
-    // What a switch before us completed and could not tell any more.
-    if (call !== null) signal(call);
-    this.log.debug(`queue ${index} runs, ${setup.size} entries from ${from.nextAvail}`);
-  }
-
-  private async stopQueue(index: number, untranslated = false): Promise<number> {
-    const queue = this.running.get(index);
-    if (queue?.worker !== undefined) this.pool.unassign(queue.worker, queue.kick);
-    this.running.delete(index);
-    const nextAvail = await (untranslated
-      ? this.bridge.pauseQueue(this.bridgePort, index)
-      : this.bridge.stopQueue(this.bridgePort, index));
-    for (const place of queue?.places ?? []) place.release();
-    this.inflight.close(index, nextAvail);
-    this.log.debug(`queue ${index} stopped at ${nextAvail}`);
-    return nextAvail;
-  }
-
-  private async setCall(index: number, call: Fd | null): Promise<void> {
-    mustBeEventFd(call, `the call descriptor of queue ${index}`);
-    await this.bridge.setCallFd(this.bridgePort, index, call ?? NO_CALL);
-    // What was completed before the driver could be told through this descriptor.
-    if (call !== null && this.running.has(index)) signal(call);
-  }
-
-  private async setKick(index: number, kick: Fd | null): Promise<void> {
-    mustBeEventFd(kick, `the kick descriptor of queue ${index}`);
-    const queue = this.running.get(index);
-    if (queue === undefined) return;
-    if (queue.worker !== undefined) {
-      this.pool.unwatch(queue.worker, queue.kick);
-      this.pool.watch(queue.worker, kick);
-      // A kick that went to the old descriptor must not be waited for.
-      this.pool.wake(queue.worker);
-    }
-    queue.kick = kick;
-  }
-
-  private setErr(index: number, err: Fd | null): void {
-    mustBeEventFd(err, `the err descriptor of queue ${index}`);
-    const queue = this.running.get(index);
-    if (queue === undefined) return;
-    queue.err = err;
-    // It is told at once of what the one before it was told, or nobody.
-    if (err !== null && this.reportedBroken.has(index)) signal(err);
   }
 
   /** Sends a frame as if the guest had sent it. */
@@ -411,33 +246,4 @@ export class Port {
       this.pool.unassign(worker, null);
     }
   }
-
-  /** The ring's parts as offsets in linear memory. The core's atomic accesses trap when they are misaligned. */
-  private placeRing(index: number, setup: RingSetup): { ring: RingInMemory; places: RingPlace[] } {
-    const { size, packed, nextAvail } = setup;
-    const places: RingPlace[] = [];
-    const apart: MappedRegion[] = [];
-    try {
-      const [desc, avail, used] = ringParts(size, packed).map(({ key, name, bytes, align }: RingPart): number => {
-        const place = this.memory.placeRing(this.mappings, setup[key], bytes);
-        if (place === null) throw new Error(`the ${name} of queue ${index} lies outside the mapped memory`);
-        places.push(place);
-        if (place.apart) apart.push({ guestAddress: setup[key], size: BigInt(bytes), window: place.offset });
-        if (place.offset % align !== 0)
-          throw new Error(`the ${name} of queue ${index} is not aligned to ${align} bytes`);
-        return place.offset;
-      });
-      return { ring: { size, packed, desc: desc!, avail: avail!, used: used!, nextAvail, apart }, places };
-    } catch (error) {
-      for (const place of places) place.release();
-      throw error;
-    }
-  }
-}
-
-/** A worker writes to it and sleeps on it: anything but an eventfd could block it, or wake it for ever. */
-function mustBeEventFd(fd: Fd | null, what: string): void {
-  if (fd === null) return;
-  const { kind, target } = adoptNotifier(fd);
-  if (kind !== "eventfd") throw new Error(`${what} is no eventfd but ${target}`);
 }

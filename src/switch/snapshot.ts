@@ -17,7 +17,8 @@ const AVAIL_INDEX = 2;
 
 /** One port with its queues; sums over the queues are the port's. */
 export function portStatus(bridge: Bridge, port: Port, endpoint: Endpoint): PortStatus {
-  const { bridgePort, config, mappings } = port;
+  const { bridgePort, config } = port;
+  const { mappings } = port.memory;
   const session = endpoint.connection?.session;
   const queues = [...bridgePort.queues.values()].sort((a, b) => a.index - b.index).map(queueStatus);
   const rx = queues.filter((queue) => queue.kind === "transmitq");
@@ -27,7 +28,7 @@ export function portStatus(bridge: Bridge, port: Port, endpoint: Endpoint): Port
     id: bridgePort.id,
     role: config.role,
     path: config.path,
-    state: endpoint.connection === undefined ? "waiting" : port.isRunning ? "running" : "connected",
+    state: endpoint.connection === undefined ? "waiting" : port.rings.areRunning ? "running" : "connected",
     stateForMs: performance.now() - endpoint.since,
     peerPid: endpoint.connection?.peerPid,
     connections: endpoint.connections,

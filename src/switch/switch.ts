@@ -299,12 +299,12 @@ export class Switch implements Omit<SwitchControl, "reload" | "plug" | "unplug">
     }
     const stalled = this.pool.hasStalled();
     for (const { port } of this.ports.values()) {
-      port.lookForBrokenQueues();
+      port.rings.lookForBroken();
       void port.iotlb.tick();
       port.tellOfMarks();
     }
     if (!stalled) return;
-    for (const { port } of [...this.ports.values(), ...this.closing]) port.releaseBlockedCalls();
+    for (const { port } of [...this.ports.values(), ...this.closing]) port.rings.releaseBlockedCalls();
   }
 
   /** A worker has met addresses of which it lacks the translation, or has marked pages in a log that is watched. */
