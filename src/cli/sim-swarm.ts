@@ -51,18 +51,18 @@ export async function swarmCommand(
     progress.end();
     if (!shrunk) {
       io.stdout.write(
-        "it compares variants, which are settings of the file's groups of guests; a scenario that is cut down has single\n" +
-          `guests, and so is left as it is\nagain: ringbridge sim ${name}.yaml --seed ${failure.seed}\n`,
+        "written out, each guest, flow and fault by itself, the scenario does not fail like this, and so is left as it is\n" +
+          `again: ringbridge sim ${name}.yaml --seed ${failure.seed}\n`,
       );
       return 1;
     }
-    const { scenario, check, runs } = shrunk;
+    const { scenario, check, runs, left } = shrunk;
     const file = `${name}-seed-${failure.seed}.yaml`;
     writeFileSync(file, scenarioText(scenario));
-    const count = (part: object | undefined, what: string) => `${Object.keys(part ?? {}).length} ${what}`;
-    const left = [count(scenario.guests, "guests"), count(scenario.traffic, "flows"), count(scenario.faults, "faults")];
+    const sizes = [`${left.guests} guests`, `${left.flows} flows`, `${left.faults} faults`];
+    if (left.variants > 0) sizes.push(`${left.variants} variants`);
     io.stdout.write(
-      `cut down in ${runs} runs to ${left.join(", ")}:\n${checkText(check)}\nagain: ringbridge sim ${file}\n`,
+      `cut down in ${runs} runs to ${sizes.join(", ")}:\n${checkText(check)}\nagain: ringbridge sim ${file}\n`,
     );
     return 1;
   } finally {

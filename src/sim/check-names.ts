@@ -14,8 +14,11 @@ const GUESTS_MAX = 250;
 
 type Report = (path: (string | number)[], text: string, at?: Problem["at"]) => void;
 
-/** Every problem of a scenario that fits the schema. */
-export function checkNames(scenario: Scenario): Problem[] {
+/**
+ * Every problem of a scenario that fits the schema. `variant`: it is that variant of the file; of a file with variants
+ * what stands outside of them is not run by itself.
+ */
+export function checkNames(scenario: Scenario, variant?: string): Problem[] {
   const problems: Problem[] = [];
   const report: Report = (path, text, at = "value") => problems.push({ path: path.map(String), at, text });
   for (const section of ["guests", "traffic", "links"] as const) {
@@ -38,7 +41,8 @@ export function checkNames(scenario: Scenario): Problem[] {
   }
   for (const [name, spec] of Object.entries(scenario.traffic ?? {})) checkTraffic(scenario, name, spec, report);
   for (const [i, spec] of (scenario.faults ?? []).entries()) checkFault(scenario, ["faults", i], spec, report);
-  for (const [i, spec] of (scenario.expect ?? []).entries()) checkExpectation(scenario, ["expect", i], spec, report);
+  for (const [i, spec] of (scenario.expect ?? []).entries())
+    checkExpectation(scenario, variant, ["expect", i], spec, report);
   return problems;
 }
 
@@ -146,12 +150,25 @@ function checkFault(scenario: Scenario, at: (string | number)[], spec: FaultSpec
   else knownGuests(scenario, spec.guest, [...at, "guest"], report);
 }
 
-function checkExpectation(scenario: Scenario, at: (string | number)[], spec: ExpectSpec, report: Report): void {
+function checkExpectation(
+  scenario: Scenario,
+  variant: string | undefined,
+  at: (string | number)[],
+  spec: ExpectSpec,
+  report: Report,
+): void {
   if (spec.is === undefined && spec["at-least"] === undefined && spec["at-most"] === undefined) {
     report(at, 'expects nothing: add "is", "at-least" or "at-most"');
   }
-  checkSubject(scenario, at, spec, report);
-  if (spec.times) checkSubject(scenario, [...at, "times"], subjectOfTimes(spec, spec.times), report);
+  const values = [{ at, value: spec as Valued }];
+  if (spec.times) values.push({ at: [...at, "times"], value: subjectOfTimes(spec, spec.times) });
+  const runs = variant !== undefined || Object.keys(scenario.variants ?? {}).length === 0;
+  for (const each of values) {
+    checkSubject(scenario, each.at, each.value, report);
+    // Guests, flows and links must be there where the value is measured, and nowhere else.
+    const measured = each.value.variant === undefined || each.value.variant === variant;
+    if (runs && measured) checkSubjectNames(scenario, each.at, each.value, report);
+  }
 }
 
 /** The other value of a comparison: the expectation's own subject, but for what differs. */
@@ -168,12 +185,9 @@ const OF_FRAMES: readonly string[] = ["latency", "reordered"];
 
 const PLACES = ["flow", "guest", "link"] as const;
 
-function checkSubject(
-  scenario: Scenario,
-  at: (string | number)[],
-  spec: SubjectSpec & { that: ExpectSpec["that"] },
-  report: Report,
-): void {
+type Valued = SubjectSpec & { that: ExpectSpec["that"] };
+
+function checkSubject(scenario: Scenario, at: (string | number)[], spec: Valued, report: Report): void {
   const given = PLACES.filter((place) => spec[place] !== undefined);
   const possible = subjectsOf(spec.that);
   const kind: string = given[0] ?? "network";
@@ -188,6 +202,11 @@ function checkSubject(
   if (spec.cause !== undefined && spec.that !== "dropped") report([...at, "cause"], 'belongs to "dropped"', "key");
   if (spec.quantile !== undefined && spec.that !== "latency" && spec.that !== "round-trip")
     report([...at, "quantile"], 'belongs to "latency" and "round-trip"', "key");
+  if (spec.variant !== undefined)
+    known(spec.variant, Object.keys(scenario.variants ?? {}), "variant", [...at, "variant"], report);
+}
+
+function checkSubjectNames(scenario: Scenario, at: (string | number)[], spec: Valued, report: Report): void {
   if (spec.guest !== undefined) knownGuests(scenario, spec.guest, [...at, "guest"], report);
   const wrong = [spec.flow ?? []].flat().find((flow) => {
     const traffic = scenario.traffic?.[flow];
@@ -201,8 +220,6 @@ function checkSubject(
     known(flow, Object.keys(scenario.traffic ?? {}), "flow", [...at, "flow"], report);
   for (const link of [spec.link ?? []].flat())
     known(link, Object.keys(scenario.links ?? {}), "link", [...at, "link"], report);
-  if (spec.variant !== undefined)
-    known(spec.variant, Object.keys(scenario.variants ?? {}), "variant", [...at, "variant"], report);
 }
 
 function known(name: string, names: readonly string[], what: string, at: (string | number)[], report: Report): void {

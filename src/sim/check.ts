@@ -31,18 +31,20 @@ export function checkScenario(value: unknown): CheckedScenario {
       problems.push({ path: [...at, key], at: "key", text: "is the same in all variants: put it outside of them" });
     }
     const { variants: _, ...rest } = value;
-    const checked = parse(merge(rest, change) as Record<string, unknown>, base.scenario?.variants);
-    problems.push(...checked.problems.map((problem) => ({ ...problem, path: [...at, ...problem.path] })));
+    const checked = parse(merge(rest, change) as Record<string, unknown>, base.scenario?.variants, name);
+    // What is expected stands outside of the variants.
+    const place = (path: string[]) => (path[0] === "expect" ? path : [...at, ...path]);
+    problems.push(...checked.problems.map((problem) => ({ ...problem, path: place(problem.path) })));
     if (checked.scenario) variants.set(name, checked.scenario);
   }
   return problems.length > 0 ? { variants, problems } : { scenario: base.scenario, variants, problems };
 }
 
-function parse(value: Record<string, unknown>, variants?: Scenario["variants"]) {
+function parse(value: Record<string, unknown>, variants?: Scenario["variants"], variant?: string) {
   const parsed = ScenarioSchema.safeParse(value);
   if (!parsed.success) return { problems: parsed.error.issues.flatMap(problemsOf) };
   const scenario = variants ? { ...parsed.data, variants } : parsed.data;
-  return { scenario, problems: checkNames(scenario) };
+  return { scenario, problems: checkNames(scenario, variant) };
 }
 
 /** A change on top of a value: maps are joined key by key, everything else is replaced; null takes a key away. */

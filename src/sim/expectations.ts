@@ -16,8 +16,19 @@ export interface Check {
   expected: string;
   came: string;
   why: string | undefined;
+  /** What the bounds are multiples of; undefined without `times`, and where that has no value. */
+  times?: number;
   pass: boolean;
 }
+
+const NOTHING = "nothing to measure";
+
+/** Whether there was nothing to measure, or to compare with: no value, or with `times` none or 0. */
+export function hasNothing({ came, expected, times }: Check): boolean {
+  return came === NOTHING || times === 0 || expected.endsWith(NONE);
+}
+
+const NONE = ", which has none";
 
 /** Every answer: first runs that broke off, then the conservation of frames, then what the file says. */
 export function examine(scenario: Scenario, runs: readonly Finished[]): Check[] {
@@ -59,7 +70,7 @@ function examineOne(number: number, spec: ExpectSpec, run: Finished, runs: reado
     const other = subjectOfTimes(spec, spec.times);
     const place = spec.times.variant === undefined ? run : runs.find(({ variant }) => variant === spec.times!.variant);
     factor = place && measure(place, other);
-    unit = ` × ${describe(other)}${factor === undefined ? ", which has none" : ` (${numberText(factor)})`}`;
+    unit = ` × ${describe(other)}${factor === undefined ? NONE : ` (${numberText(factor)})`}`;
   }
   const bounds: [word: string, bound: number | undefined, holds: (value: number, bound: number) => boolean][] = [
     ["exactly", spec.is, (a, b) => a === b],
@@ -72,7 +83,8 @@ function examineOne(number: number, spec: ExpectSpec, run: Finished, runs: reado
   return {
     ...{ number, variant: run.variant, what: describe({ ...spec, variant: undefined }), why: spec.why, pass },
     expected: given.map(([word, bound]) => `${word} ${numberText(bound!)}`).join(", ") + unit,
-    came: value === undefined ? "nothing to measure" : numberText(value),
+    came: value === undefined ? NOTHING : numberText(value),
+    ...(spec.times && factor !== undefined && { times: factor }),
   };
 }
 

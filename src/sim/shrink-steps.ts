@@ -1,40 +1,52 @@
-// Ways to make a scenario smaller. Each is asked for its candidates one place after the other: a scenario to be tried, "skip"
+// Ways to make a scenario smaller. Each is asked for its candidates one place after the other: one to be tried, "skip"
 // when there is nothing to be had at that place, undefined behind the last. A candidate that fails too takes the scenario's
 // place, and the same place is asked again.
+//
+// Of two variants that are compared, what both have is taken from both; a setting in which they differ may also go from one
+// alone, for then they differ in less.
 
 import { durationOf } from "./expand.js";
 import type { FaultSpec, GuestSpec, Scenario, TrafficSpec } from "./schema.js";
+import { changed, type Cut, namesIn } from "./shrink-cut.js";
 import { withoutFlow, withoutGuest } from "./shrink-names.js";
 
-export type Step = (scenario: Scenario, place: number) => Scenario | "skip" | undefined;
+export type Step = (cut: Cut, place: number) => Cut | "skip" | undefined;
 
 /** Faults in pieces: all, halves, quarters, … one by one. */
-const fewerFaults: Step = (scenario, place) => {
-  const faults = scenario.faults ?? [];
+const fewerFaults: Step = (cut, place) => {
+  const faults = faultsIn(cut);
   const piece = pieceAt(faults.length, place);
-  return piece && { ...scenario, faults: faults.filter((_, i) => i < piece.from || i >= piece.to) };
+  if (!piece) return undefined;
+  const gone = new Set(faults.slice(piece.from, piece.to));
+  return changed(cut, (network) => {
+    const keys = faultKeys(network);
+    return { ...network, faults: (network.faults ?? []).filter((_, i) => !gone.has(keys[i]!)) };
+  });
 };
 
-const fewerFlows: Step = (scenario, place) => {
-  const names = Object.keys(scenario.traffic ?? {});
+const fewerFlows: Step = (cut, place) => {
+  const names = namesIn(cut, "traffic");
   const piece = pieceAt(names.length, place);
   if (!piece) return undefined;
-  let less: Scenario | undefined = scenario;
+  let less: Cut | undefined = cut;
   for (const name of names.slice(piece.from, piece.to)) less = less && withoutFlow(less, name);
   return less ?? "skip";
 };
 
-const fewerGuests: Step = (scenario, place) => {
-  const names = Object.keys(scenario.guests);
-  return place < names.length ? (withoutGuest(scenario, names[place]!) ?? "skip") : undefined;
+const fewerGuests: Step = (cut, place) => {
+  const name = namesIn(cut, "guests")[place];
+  return name === undefined ? undefined : (withoutGuest(cut, name) ?? "skip");
 };
 
-const fewerLinks: Step = (scenario, place) => {
-  const names = Object.keys(scenario.links ?? {});
-  if (place >= names.length) return undefined;
-  const { [names[place]!]: _, ...links } = scenario.links!;
-  const needed = (scenario.expect ?? []).some(({ link, times }) => link !== undefined || times?.link !== undefined);
-  return needed ? "skip" : { ...scenario, links };
+const fewerLinks: Step = (cut, place) => {
+  const name = namesIn(cut, "links")[place];
+  if (name === undefined) return undefined;
+  const needed = cut.expect.some(({ link, times }) => link !== undefined || times?.link !== undefined);
+  if (needed) return "skip";
+  return changed(cut, (network) => {
+    const { [name]: _, ...links } = network.links ?? {};
+    return { ...network, links };
+  });
 };
 
 const COUNT_UNKNOWN = 4096;
@@ -42,15 +54,16 @@ const COUNT_UNKNOWN = 4096;
 /** Half the frames of a flow, and when that is too few, one less. */
 const fewerFrames =
   (less: (count: number) => number): Step =>
-  (scenario, place) => {
-    const names = Object.keys(scenario.traffic ?? {});
-    if (place >= names.length) return undefined;
-    const spec = scenario.traffic![names[place]!]!;
-    const count = spec.count as number | undefined;
-    if (spec.kind === "replay") return "skip";
-    if (count === undefined) return withFlow(scenario, names[place]!, { ...spec, count: COUNT_UNKNOWN });
-    const fewer = less(count);
-    return fewer < count ? withFlow(scenario, names[place]!, { ...spec, count: fewer }) : "skip";
+  (cut, place) => {
+    const name = namesIn(cut, "traffic")[place];
+    if (name === undefined) return undefined;
+    const fewer = changedFlow(cut, name, (spec) => {
+      if (spec.kind === "replay") return undefined;
+      const count = spec.count as number | undefined;
+      if (count === undefined) return { ...spec, count: COUNT_UNKNOWN };
+      return less(count) < count ? { ...spec, count: less(count) } : undefined;
+    });
+    return fewer ?? "skip";
   };
 
 const PLAIN_FLOW = [
@@ -67,29 +80,41 @@ const PLAIN_FLOW = [
 ] as const;
 
 /** A flow without one of its settings. */
-const plainerFlows: Step = (scenario, place) => {
-  const names = Object.keys(scenario.traffic ?? {});
-  const name = names[Math.floor(place / PLAIN_FLOW.length)];
-  if (name === undefined) return undefined;
-  const { [PLAIN_FLOW[place % PLAIN_FLOW.length]!]: setting, ...spec } = scenario.traffic![name]!;
-  // What belongs to requests or to a replay goes with its kind, which is another experiment.
-  const bound = setting === "requests" || setting === "replay";
-  return setting === undefined || bound ? "skip" : withFlow(scenario, name, spec as TrafficSpec);
-};
-
-/** A guest without one of its settings. */
-const plainerGuests: Step = (scenario, place) => {
-  const settings = Object.entries(scenario.guests).flatMap(([name, spec]) =>
-    Object.keys(spec).map((key) => ({ name, key: key as keyof GuestSpec })),
+const plainerFlows: Step = (cut, place) => {
+  const settings = namesIn(cut, "traffic").flatMap((name) =>
+    PLAIN_FLOW.flatMap((key) => placesOf(cut, ({ traffic }) => traffic?.[name]?.[key], { name, key })),
   );
   const setting = settings[place];
   if (setting === undefined) return undefined;
-  const { [setting.key]: _, ...rest } = scenario.guests[setting.name]!;
-  const spec: GuestSpec = rest;
-  if (setting.key === "switch") return "skip";
-  // A packed ring may have any size, a split one may not.
-  if (setting.key === "ring") spec.size = powerOfTwo(spec.size ?? 256);
-  return { ...scenario, guests: { ...scenario.guests, [setting.name]: spec } };
+  const { name, key, where } = setting;
+  const plainer = changedFlow(cut, name, (spec, network) => {
+    const { [key]: value, ...rest } = spec;
+    // What belongs to requests or to a replay goes with its kind, which is another experiment.
+    const bound = value === "requests" || value === "replay";
+    return value === undefined || bound || !where.includes(network) ? undefined : (rest as TrafficSpec);
+  });
+  return plainer ?? "skip";
+};
+
+/** A guest without one of its settings. */
+const plainerGuests: Step = (cut, place) => {
+  const settings = namesIn(cut, "guests").flatMap((name) => {
+    const keys = new Set(cut.networks.flatMap(({ guests }) => Object.keys(guests[name] ?? {}) as (keyof GuestSpec)[]));
+    return [...keys].flatMap((key) => placesOf(cut, ({ guests }) => guests[name]?.[key], { name, key }));
+  });
+  const setting = settings[place];
+  if (setting === undefined) return undefined;
+  const { name, key, where } = setting;
+  if (key === "switch") return "skip";
+  const plainer = changed(cut, (network) => {
+    if (network.guests[name]?.[key] === undefined || !where.includes(network)) return undefined;
+    const { [key]: _, ...rest } = network.guests[name];
+    const spec: GuestSpec = rest;
+    // A packed ring may have any size, a split one may not.
+    if (key === "ring") spec.size = powerOfTwo(spec.size ?? 256);
+    return { ...network, guests: { ...network.guests, [name]: spec } };
+  });
+  return plainer ?? "skip";
 };
 
 const SHORTER_FAULTS: readonly ((fault: FaultSpec) => FaultSpec)[] = [
@@ -101,32 +126,42 @@ const SHORTER_FAULTS: readonly ((fault: FaultSpec) => FaultSpec)[] = [
 ];
 
 /** Faults that come earlier, in round numbers, and without what is not needed. */
-const plainerFaults: Step = (scenario, place) => {
-  const faults = scenario.faults ?? [];
-  const fault = faults[Math.floor(place / SHORTER_FAULTS.length)];
-  if (fault === undefined) return undefined;
-  const plainer = SHORTER_FAULTS[place % SHORTER_FAULTS.length]!(fault);
-  const same = JSON.stringify(plainer) === JSON.stringify(fault);
-  return same ? "skip" : { ...scenario, faults: faults.map((each) => (each === fault ? plainer : each)) };
+const plainerFaults: Step = (cut, place) => {
+  const key = faultsIn(cut)[Math.floor(place / SHORTER_FAULTS.length)];
+  if (key === undefined) return undefined;
+  const plainer = changed(cut, (network) => {
+    const at = faultKeys(network).indexOf(key);
+    const fault = network.faults?.[at];
+    const shorter = fault && SHORTER_FAULTS[place % SHORTER_FAULTS.length]!(fault);
+    if (JSON.stringify(shorter) === JSON.stringify(fault)) return undefined;
+    return { ...network, faults: network.faults!.map((each, i) => (i === at ? shorter! : each)) };
+  });
+  return plainer ?? "skip";
 };
 
 const SHORTEST_MS = 1;
 
-const shorter: Step = (scenario, place) => {
+const shorter: Step = (cut, place) => {
   if (place > 0) return undefined;
-  const half = Math.ceil(durationOf(scenario) / 2);
-  return half >= SHORTEST_MS && half < durationOf(scenario) ? { ...scenario, duration: half } : undefined;
+  return changed(cut, (network) => {
+    const half = Math.ceil(durationOf(network) / 2);
+    return half >= SHORTEST_MS && half < durationOf(network) ? { ...network, duration: half } : undefined;
+  });
 };
 
 /** Switches that have lost their links and guests. */
-const fewerSwitches: Step = (scenario, place) => {
-  const all = [scenario.switches ?? []].flat();
-  const name = all[place];
-  if (name === undefined || all.length < 2) return undefined;
-  const used =
-    Object.values(scenario.links ?? {}).some(({ between }) => between.includes(name)) ||
-    Object.values(scenario.guests).some((guest) => (guest.switch ?? all[0]) === name);
-  return used ? "skip" : { ...scenario, switches: all.filter((each) => each !== name) };
+const fewerSwitches: Step = (cut, place) => {
+  const name = [...new Set(cut.networks.flatMap(({ switches }) => switches ?? []))][place];
+  if (name === undefined) return undefined;
+  const less = changed(cut, (network) => {
+    const all = [network.switches ?? []].flat();
+    const used =
+      Object.values(network.links ?? {}).some(({ between }) => between.includes(name)) ||
+      Object.values(network.guests).some((guest) => (guest.switch ?? all[0]) === name);
+    const free = all.length > 1 && all.includes(name) && !used;
+    return free ? { ...network, switches: all.filter((each) => each !== name) } : undefined;
+  });
+  return less ?? "skip";
 };
 
 /** In the order in which they are worth trying: what takes away most comes first. */
@@ -149,8 +184,34 @@ function pieceAt(count: number, place: number): { from: number; to: number } | u
   }
 }
 
-function withFlow(scenario: Scenario, name: string, spec: TrafficSpec): Scenario {
-  return { ...scenario, traffic: { ...scenario.traffic, [name]: spec } };
+/** The same change of a flow in each network in which it does something. Undefined when it does nothing. */
+function changedFlow(
+  cut: Cut,
+  name: string,
+  change: (spec: TrafficSpec, network: Scenario) => TrafficSpec | undefined,
+): Cut | undefined {
+  return changed(cut, (network) => {
+    const spec = network.traffic?.[name];
+    const other = spec && change(spec, network);
+    return other && { ...network, traffic: { ...network.traffic, [name]: other } };
+  });
+}
+
+/** Where a setting can be taken away: in all networks, and where they differ in it also in each by itself. */
+function placesOf<T>({ networks }: Cut, value: (network: Scenario) => unknown, setting: T) {
+  const differ = new Set(networks.map((network) => JSON.stringify(value(network)))).size > 1;
+  const places = differ ? [networks, ...networks.map((network) => [network])] : [networks];
+  return places.map((where) => ({ ...setting, where }));
+}
+
+/** What the faults of a network are known by in all of them: what they say, and how many before them say the same. */
+function faultKeys({ faults = [] }: Scenario): string[] {
+  const texts = faults.map((fault) => JSON.stringify(fault));
+  return texts.map((text, i) => `${text} ${texts.slice(0, i).filter((each) => each === text).length}`);
+}
+
+function faultsIn({ networks }: Cut): string[] {
+  return [...new Set(networks.flatMap(faultKeys))];
 }
 
 /** The next one that is not smaller. */

@@ -1,7 +1,7 @@
 // A scenario as the text of a file.
 
 import { stringify } from "yaml";
-import { plain } from "./shrink-names.js";
+import { plain } from "./shrink-cut.js";
 import type { Scenario } from "./schema.js";
 
 /** What `loadScenario` reads as this scenario. Empty parts are left out. */

@@ -111,6 +111,21 @@ test.each(BAD)("%s", (_, text, line) => {
   expect(linesOf(text).join("\n")).toContain(line);
 });
 
+const VARIANTS = `${GOOD}variants: { one: {}, two: { guests: { c: {} }, traffic: { u: { from: c, to: a } } } }
+expect:
+  - { that: received, at-least: 1, `;
+
+test("an expectation names what is there in the variants that it is about", () => {
+  expect(linesOf(`${VARIANTS}flow: u, variant: two }`)).toEqual([]);
+  expect(linesOf(`${VARIANTS}flow: t, variant: one, times: { flow: u, variant: two } }`)).toEqual([]);
+  const missing = (path: string) =>
+    expect.stringMatching(new RegExp(`^x\\.yaml:6:\\d+: ${path}: there is no flow "u"`));
+  expect(linesOf(`${VARIANTS}flow: u }`)).toEqual([missing("expect.0.flow")]);
+  expect(linesOf(`${VARIANTS}flow: u, variant: one }`)).toEqual([missing("expect.0.flow")]);
+  const times = linesOf(`${VARIANTS}flow: t, times: { flow: u, variant: one } }`);
+  expect(times).toEqual([missing("expect.0.times.flow")]);
+});
+
 test("every problem of a file is found in one go", () => {
   expect(linesOf("guests: { a: { size: 3, mtu: 1 } }\nfalts: []\nseed: -1")).toHaveLength(4);
 });

@@ -77,11 +77,77 @@ test("a core that does not count what finds no buffer: five frames for a guest w
   expect((await swarm(loadScenario(FULL_RING, "x.yaml"), { runs: 5, first: 1 })).failure).toBeUndefined();
 });
 
-test("what compares variants is not cut down", async () => {
-  const loaded = readScenario("ring-size");
-  const number = loaded.scenario.expect!.findIndex(({ times }) => times !== undefined);
-  const check = { number, variant: "ring-1024", what: "", expected: "", came: "", why: undefined, pass: false };
-  expect(await shrink(loaded, { seed: 1, check })).toBeUndefined();
+const COMPARED = `
+about: A short ring loses no more than a long one, it says.
+duration: 20
+guests:
+  sender: { count: 3, size: 1024, event-idx: true }
+  receiver: { rate: 40, event-idx: true }
+  bystander: { count: 2, shape: drawn }
+traffic:
+  load: { from: sender, to: receiver, rate: 40000, burst: 96, count: [180, 220] }
+  noise: { from: bystander, to: next, rate: 5000 }
+faults:
+  - draw: { count: 4, guest: bystander }
+variants:
+  middle: { guests: { receiver: { size: 128 } } }
+  short: { guests: { receiver: { size: 32, rx-buffers: 32 } } }
+  long: { guests: { receiver: { size: 256, rx-buffers: 256 } } }
+expect:
+  - { that: sent, flow: load, at-least: 1 }
+  - { that: received, flow: load, variant: short, at-least: 1, times: { variant: long } }
+`;
+
+test("a comparison of two variants: they are left, with two guests, a burst, and in what they differ", async () => {
+  const { scenario, check, left, again } = await findLeast(COMPARED);
+  expect(check).toMatchObject({ what: expect.stringMatching(/^received of flow load\.\d$/), variant: "short" });
+  expect(check).toMatchObject({ came: "32", times: 33 });
+  expect(Object.keys(scenario.variants!)).toEqual(["short", "long"]);
+  expect(left).toEqual({ guests: 2, flows: 1, faults: 0, variants: 2 });
+  const flow = Object.values(scenario.traffic!)[0]!;
+  expect(Object.keys(scenario.guests).sort()).toEqual(["receiver", flow.from]);
+  // 33 frames at once are one more than the short ring has room for.
+  expect(flow).toMatchObject({ to: "receiver", burst: 96, count: 33 });
+  const [short, long] = [...again.variants.values()];
+  expect([short!.guests.receiver, long!.guests.receiver]).toEqual([{ "rx-buffers": 32 }, {}]);
+  expect(short!.traffic).toEqual(long!.traffic);
+});
+
+const OTHER_GUESTS = `
+about: More senders lose no more of what they send, it says.
+duration: 10
+guests:
+  receiver: { rx-buffers: 8 }
+  sender: { count: 1 }
+traffic:
+  load: { from: sender, to: receiver, rate: 10000, burst: 6, count: 12 }
+faults:
+  - { kind: reset, guest: sender, at: 9 }
+variants:
+  few: {}
+  many: { guests: { sender: { count: 4 } } }
+expect:
+  - { that: received-share, flow: load, variant: many, at-least: 1, times: { variant: few } }
+`;
+
+test("variants with other guests: each is compared with those of its own that are left", async () => {
+  const { check, left, again } = await findLeast(OTHER_GUESTS);
+  // Nine frames at once are one more than there are buffers, and two senders' bursts.
+  expect(check).toMatchObject({ came: "0.888889", times: 1 });
+  expect(left).toEqual({ guests: 4, flows: 3, faults: 0, variants: 2 });
+  const [many, few] = [...again.variants.values()];
+  expect(Object.keys(few!.guests)).toEqual(["receiver", "sender1"]);
+  // Who sends in one of them is a guest of both.
+  expect(Object.keys(many!.guests)).toHaveLength(4);
+  expect(Object.values(many!.traffic!).map(({ from }) => from)).not.toContain("sender1");
+});
+
+test("a variant compared with itself is one network", async () => {
+  const text = COMPARED.replace("{ variant: long }", "{ variant: short, that: sent }");
+  const { scenario, check } = await findLeast(text);
+  expect(check.variant).toBeUndefined();
+  expect(scenario.variants).toBeUndefined();
+  expect(scenario.guests.receiver).toEqual({ "rx-buffers": 32 });
 });
 
 test("the swarm of the examples", async () => {
