@@ -1,9 +1,9 @@
 // The load driver (assembly/driver/) as an object: lays its structs out in linear memory and reads its counters.
 // It knows rings and buffers, and nothing of sockets: tests run it in the switch's own memory, guests over vhost-user.
 
-import { VIRTQ_DESC_F_AVAIL, VIRTQ_DESC_F_USED, VIRTQ_DESC_SIZE } from "../../assembly/spec/virtio.js";
+import { VIRTQ_DESC_SIZE } from "../../assembly/spec/virtio.js";
 import { instantiate } from "../core/module.js";
-import { PACKED_WRAP, packedAfter } from "../core/packed-ring.js";
+import { isUsed, packedAfter, packedSlot } from "../core/packed-ring.js";
 import type { RangeAllocator } from "../core/ranges.js";
 import { Struct, type Views } from "../core/views.js";
 import * as layout from "./driver-layout.js";
@@ -34,7 +34,6 @@ const VERIFY: Record<Verify, number> = {
 const SCRATCH_BYTES = 66 * 1024;
 const CACHE_LINE = 64;
 /** Of a descriptor in a packed ring: who wrote it last. */
-const OWNER = VIRTQ_DESC_F_AVAIL | VIRTQ_DESC_F_USED;
 const ETHERTYPE = [0x88, 0xb5];
 
 /** A ring and its buffers: offsets in linear memory, but `buffersAddress`, which is the guest's. */
@@ -248,8 +247,8 @@ export class DriverQueue {
     let cursor = this.struct.get("nextUsed");
     // No more than a round: the driver has not written the slots again that it has not found used.
     for (let i = 0; i < size; i++, cursor = packedAfter(cursor, 1, size)) {
-      const flags = data.getUint16(desc + (cursor & ~PACKED_WRAP) * VIRTQ_DESC_SIZE + 14, true);
-      if ((flags & OWNER) !== (cursor & PACKED_WRAP ? OWNER : 0)) break;
+      const flags = data.getUint16(desc + packedSlot(cursor) * VIRTQ_DESC_SIZE + 14, true);
+      if (!isUsed(flags, cursor)) break;
     }
     return cursor;
   }

@@ -9,17 +9,13 @@ import {
   RING_EVENT_FLAGS_DESC,
   RING_EVENT_FLAGS_DISABLE,
   RING_EVENT_FLAGS_ENABLE,
-  VIRTQ_DESC_F_AVAIL,
   VIRTQ_DESC_F_INDIRECT,
   VIRTQ_DESC_F_NEXT,
-  VIRTQ_DESC_F_USED,
   VIRTQ_DESC_F_WRITE,
   VIRTQ_DESC_SIZE,
 } from "../../assembly/spec/virtio.js";
-import { PACKED_START, PACKED_WRAP, packedAfter } from "../core/packed-ring.js";
+import { availableBits, isUsed, PACKED_START, packedAfter, packedDistance, packedSlot } from "../core/packed-ring.js";
 import type { Buffer, GuestMemory, RingAddresses, RingDriver, UsedChain } from "./ring-driver.js";
-
-const OWNER = VIRTQ_DESC_F_AVAIL | VIRTQ_DESC_F_USED;
 
 export interface PackedDriverOptions {
   /** VIRTIO_F_EVENT_IDX: notifications are asked for by descriptor. */
@@ -119,12 +115,12 @@ export class PackedDriver<T = unknown> implements RingDriver<T> {
     const count = descriptors.length;
     for (let i = 0, cursor = first; i < count; i++, cursor = packedAfter(cursor, 1, this.size)) {
       const { buffer, flags } = descriptors[i]!;
-      const before = i === 0 ? this.flagsAt(cursor) : flags | ownerOf(cursor);
+      const before = i === 0 ? this.flagsAt(cursor) : flags | availableBits(cursor);
       // Only the last one's id counts (2.8.6).
       this.write(this.slotAt(cursor), buffer, before, i === count - 1 ? id : 0xffff);
     }
-    this.idAt[first & ~PACKED_WRAP] = id;
-    Atomics.store(this.halfWords, this.flagsIndex(first), descriptors[0]!.flags | ownerOf(first));
+    this.idAt[packedSlot(first)] = id;
+    Atomics.store(this.halfWords, this.flagsIndex(first), descriptors[0]!.flags | availableBits(first));
     this.nextAvail = packedAfter(first, count, this.size);
   }
 
@@ -132,7 +128,7 @@ export class PackedDriver<T = unknown> implements RingDriver<T> {
     if (this.skipped.length > 0) return this.skipped.shift()!;
     const cursor = this.nextUsed;
     const flags = this.flagsAt(cursor);
-    if ((flags & OWNER) !== (cursor & PACKED_WRAP ? OWNER : 0) || this.freeSlots === this.size) return null;
+    if (!isUsed(flags, cursor) || this.freeSlots === this.size) return null;
     const { data } = this.memory;
     const slot = this.slotAt(cursor);
     const id = data.getUint16(slot + 12, true);
@@ -152,8 +148,8 @@ export class PackedDriver<T = unknown> implements RingDriver<T> {
     if (flags === RING_EVENT_FLAGS_ENABLE) return true;
     if (flags === RING_EVENT_FLAGS_DISABLE || !this.eventIdx) return false;
     const event = data.getUint16(this.deviceArea, true);
-    const distance = this.distance(event, this.nextAvail);
-    return distance >= 1 && distance <= this.distance(before, this.nextAvail);
+    const distance = packedDistance(event, this.nextAvail, this.size);
+    return distance >= 1 && distance <= packedDistance(before, this.nextAvail, this.size);
   }
 
   wantCalls(wanted: boolean): void {
@@ -199,7 +195,7 @@ export class PackedDriver<T = unknown> implements RingDriver<T> {
 
   /** Id of the chain that begins where the next used descriptor is looked for. */
   private get firstId(): number {
-    return this.idAt[this.nextUsed & ~PACKED_WRAP]!;
+    return this.idAt[packedSlot(this.nextUsed)]!;
   }
 
   /** A chain is ours again; the next used descriptor stands behind its slots. */
@@ -214,12 +210,6 @@ export class PackedDriver<T = unknown> implements RingDriver<T> {
     return { head: id, written, token };
   }
 
-  /** Slots from one place to another that is less than two rounds behind; negative when it lies ahead of it. */
-  private distance(from: number, to: number): number {
-    const rounds = (from ^ to) & PACKED_WRAP ? this.size : 0;
-    return (to & ~PACKED_WRAP) + rounds - (from & ~PACKED_WRAP);
-  }
-
   private flagsAt(cursor: number): number {
     return Atomics.load(this.halfWords, this.flagsIndex(cursor));
   }
@@ -231,13 +221,8 @@ export class PackedDriver<T = unknown> implements RingDriver<T> {
 
   /** Where a slot lies in linear memory. */
   private slotAt(cursor: number): number {
-    return this.desc + (cursor & ~PACKED_WRAP) * VIRTQ_DESC_SIZE;
+    return this.desc + packedSlot(cursor) * VIRTQ_DESC_SIZE;
   }
-}
-
-/** The bit that makes a descriptor available in this round of the ring (2.8.1). */
-function ownerOf(cursor: number): number {
-  return cursor & PACKED_WRAP ? VIRTQ_DESC_F_AVAIL : VIRTQ_DESC_F_USED;
 }
 
 /** Bytes that the device may write. */

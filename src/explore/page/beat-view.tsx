@@ -4,8 +4,10 @@ import { useId, useState } from "preact/hooks";
 import type { Beat } from "../lessons/lesson.js";
 import { Prose } from "./parts/prose.js";
 
+export type ShownBeat = Pick<Beat, "text" | "predict" | "after">;
+
 interface Props {
-  beat: Pick<Beat, "text" | "predict" | "after">;
+  beat: ShownBeat;
   /** The last one that is shown. */
   active: boolean;
   /** Shows what it has to show; undefined when it only says something. */

@@ -1,15 +1,12 @@
-// A lesson: its pieces one after the other, each asking before it shows, then the exercise. The machine stands beside the text, or
-// on a phone below the piece that it belongs to.
+// A lesson on the machine: what its pieces do, and what an exercise is solved with.
 
 import { useEffect, useReducer, useState } from "preact/hooks";
-import { LESSONS } from "../lessons/index.js";
 import type { Lesson } from "../lessons/lesson.js";
 import { decodeState, encodeState, makeSetup } from "../machine/index.js";
-import { BeatView } from "./beat-view.js";
 import { Compare } from "./compare.js";
 import type { CoreFiles } from "./core-files.js";
 import { Exercise } from "./exercise.js";
-import { useNarrow } from "./parts/narrow.js";
+import { LessonFrame } from "./lesson-frame.js";
 import { markDone } from "./progress.js";
 import { Session } from "./session.js";
 import { useKeysFor } from "./session-context.js";
@@ -50,7 +47,6 @@ function LessonBody({
 }) {
   useSession(session);
   useKeysFor(session);
-  const narrow = useNarrow();
   const last = lesson.beats.length;
   const [beat, setBeat] = useState(Math.min(first, last));
   const [, redraw] = useReducer((count: number) => count + 1, 0);
@@ -79,48 +75,7 @@ function LessonBody({
     markDone(lesson.id);
     redraw(0);
   };
-  return (
-    <main id="main" class="lesson">
-      <article class="prose">
-        <LessonHeading lesson={lesson} />
-        {lesson.beats.slice(0, beat + 1).map((each, i) => (
-          <div key={each.text} class="beat">
-            <BeatView beat={each} active={i === beat} onDone={goOn} show={each.acts && (() => show(i))} />
-            {narrow && i === beat && stage}
-          </div>
-        ))}
-        {beat >= last && (
-          <div class="beat">
-            <Exercise exercise={lesson.exercise} {...{ session }} onSolved={solved} />
-            {narrow && stage}
-            <NextLesson lesson={lesson} />
-          </div>
-        )}
-      </article>
-      {!narrow && stage}
-    </main>
-  );
-}
-
-/** Where one is among the lessons. */
-export function LessonHeading({ lesson }: { lesson: (typeof LESSONS)[number] }) {
-  return (
-    <>
-      <p class="kicker">
-        Lesson {LESSONS.indexOf(lesson) + 1} of {LESSONS.length}
-      </p>
-      <h1>{lesson.title}</h1>
-    </>
-  );
-}
-
-export function NextLesson({ lesson }: { lesson: (typeof LESSONS)[number] }) {
-  const next = LESSONS[LESSONS.indexOf(lesson) + 1];
-  return (
-    <nav class="go-on" aria-label="Next">
-      <a class="button" href={writeRoute(next ? { page: "lesson", lesson: next.id } : { page: "quiz" })}>
-        {next ? `Next: ${next.title} →` : "Ten questions →"}
-      </a>
-    </nav>
-  );
+  const exercise = <Exercise exercise={lesson.exercise} {...{ session }} onSolved={solved} />;
+  const showOf = (number: number) => lesson.beats[number]!.acts && (() => show(number));
+  return <LessonFrame {...{ lesson, beat, stage, exercise }} show={showOf} onDone={goOn} />;
 }

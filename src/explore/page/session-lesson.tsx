@@ -3,9 +3,7 @@
 import { useEffect, useReducer, useRef, useState } from "preact/hooks";
 import type { SessionLesson } from "../lessons/lesson.js";
 import { type Exchange, SESSION_MISTAKES, type SessionMistake, SessionSteps } from "../machine/session/index.js";
-import { BeatView } from "./beat-view.js";
-import { LessonHeading, NextLesson } from "./lesson-view.js";
-import { useNarrow } from "./parts/narrow.js";
+import { LessonFrame } from "./lesson-frame.js";
 import { Prose } from "./parts/prose.js";
 import { markDone } from "./progress.js";
 import { SessionPicture } from "./rings/session-picture.js";
@@ -21,7 +19,6 @@ const MISTAKES: Record<SessionMistake, string> = {
 
 export function SessionLessonPage({ lesson, first }: { lesson: SessionLesson; first: number }) {
   const last = lesson.beats.length;
-  const narrow = useNarrow();
   const [beat, setBeat] = useState(Math.min(first, last));
   const [, redraw] = useReducer((count: number) => count + 1, 0);
   const steps = useRef(new SessionSteps(lesson.session));
@@ -40,42 +37,26 @@ export function SessionLessonPage({ lesson, first }: { lesson: SessionLesson; fi
     }
   };
   const stage = <Stepper {...{ set }} steps={steps.current} exercise={beat >= last} />;
-  return (
-    <main id="main" class="lesson">
-      <article class="prose">
-        <LessonHeading lesson={lesson} />
-        {lesson.beats.slice(0, beat + 1).map((each, i) => (
-          <div key={each.text} class="beat">
-            <BeatView beat={each} active={i === beat} onDone={() => setBeat(i + 1)} show={() => show(each.until)} />
-            {narrow && i === beat && stage}
-          </div>
+  const exercise = (
+    <section class="exercise" aria-label="Exercise">
+      <h2>Your turn</h2>
+      <Prose text={lesson.exercise.text} />
+      <p class={done ? "verdict is-done" : "verdict"} role="status">
+        {done ? "✓ Done. " : "Not yet: "}
+        {refused.current.size} of {lesson.exercise.wanted} mistakes refused
+        {[...refused.current].map(([mistake, cost]) => (
+          <span key={mistake} class="refusal">
+            {MISTAKES[mistake]}: {cost}
+          </span>
         ))}
-        {beat >= last && (
-          <div class="beat">
-            <section class="exercise" aria-label="Exercise">
-              <h2>Your turn</h2>
-              <Prose text={lesson.exercise.text} />
-              <p class={done ? "verdict is-done" : "verdict"} role="status">
-                {done ? "✓ Done. " : "Not yet: "}
-                {refused.current.size} of {lesson.exercise.wanted} mistakes refused
-                {[...refused.current].map(([mistake, cost]) => (
-                  <span key={mistake} class="refusal">
-                    {MISTAKES[mistake]}: {cost}
-                  </span>
-                ))}
-              </p>
-              <button type="button" class="quiet" onClick={solve}>
-                Show a way to do it
-              </button>
-            </section>
-            {narrow && stage}
-            <NextLesson lesson={lesson} />
-          </div>
-        )}
-      </article>
-      {!narrow && stage}
-    </main>
+      </p>
+      <button type="button" class="quiet" onClick={solve}>
+        Show a way to do it
+      </button>
+    </section>
   );
+  const showOf = (number: number) => () => show(lesson.beats[number]!.until);
+  return <LessonFrame {...{ lesson, beat, stage, exercise }} show={showOf} onDone={() => setBeat(beat + 1)} />;
 }
 
 /** Remembers what a mistake has cost. */

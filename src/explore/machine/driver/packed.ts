@@ -7,18 +7,21 @@ import {
   RING_EVENT_FLAGS_DESC,
   RING_EVENT_FLAGS_DISABLE,
   RING_EVENT_FLAGS_ENABLE,
-  VIRTQ_DESC_F_AVAIL,
   VIRTQ_DESC_F_INDIRECT,
   VIRTQ_DESC_F_NEXT,
-  VIRTQ_DESC_F_USED,
   VIRTQ_DESC_F_WRITE,
   VIRTQ_DESC_SIZE,
 } from "../../../../assembly/spec/virtio.js";
-import { PACKED_START, PACKED_WRAP, packedAfter } from "../../../core/packed-ring.js";
+import {
+  availableBits,
+  isUsed,
+  PACKED_START,
+  packedAfter,
+  packedDistance,
+  packedSlot,
+} from "../../../core/packed-ring.js";
 import type { RingLayout } from "../guest-layout.js";
 import { load, type Piece, type Steps, store, type Used } from "./access.js";
-
-const OWNER = VIRTQ_DESC_F_AVAIL | VIRTQ_DESC_F_USED;
 
 /** What the driver remembers of its ring. Plain data. */
 export interface PackedState {
@@ -80,30 +83,24 @@ export function* writeChain(state: PackedState, chain: { piece: Piece; flags: nu
   const first = state.nextAvail;
   for (const [i, { piece, flags }] of chain.entries()) {
     const cursor = packedAfter(first, i, ring.size);
-    const at = ring.desc + (cursor & ~PACKED_WRAP) * VIRTQ_DESC_SIZE;
+    const at = ring.desc + packedSlot(cursor) * VIRTQ_DESC_SIZE;
     yield store("desc.addr", at, 8, piece.address);
     yield store("desc.len", at + 8, 4, piece.length);
     yield store("desc.id", at + 12, 2, id); // the last one's counts (2.8.6)
-    if (i > 0) yield store("desc.flags", at + 14, 2, flags | availableAt(cursor));
+    if (i > 0) yield store("desc.flags", at + 14, 2, flags | availableBits(cursor));
   }
-  const at = ring.desc + (first & ~PACKED_WRAP) * VIRTQ_DESC_SIZE;
+  const at = ring.desc + packedSlot(first) * VIRTQ_DESC_SIZE;
   state.nextAvail = packedAfter(first, chain.length, ring.size);
-  yield store("desc.flags, the first's", at + 14, 2, chain[0]!.flags | availableAt(first)); // 2.8.1
-}
-
-/** AVAIL as the driver's wrap counter, USED as its inverse (2.8.1). */
-function availableAt(cursor: number): number {
-  return cursor & PACKED_WRAP ? VIRTQ_DESC_F_AVAIL : VIRTQ_DESC_F_USED;
+  yield store("desc.flags, the first's", at + 14, 2, chain[0]!.flags | availableBits(first)); // 2.8.1
 }
 
 /** The next chain that the device has given back (2.8.21.2); undefined: there is none. */
 export function* takePacked(state: PackedState): Steps<Used | undefined> {
   const { ring } = state;
   const cursor = state.nextUsed;
-  const at = ring.desc + (cursor & ~PACKED_WRAP) * VIRTQ_DESC_SIZE;
+  const at = ring.desc + packedSlot(cursor) * VIRTQ_DESC_SIZE;
   const flags = yield* load("used flags", at + 14, 2); // 2.8.1
-  // Used in this round: both bits are as our counter. With nothing outstanding the bits are of the round before.
-  if ((flags & OWNER) !== (cursor & PACKED_WRAP ? OWNER : 0)) return undefined;
+  if (!isUsed(flags, cursor)) return undefined;
   if (Object.keys(state.chains).length === 0) return undefined;
   const id = yield* load("used id", at + 12, 2);
   const length = yield* load("used len", at + 8, 4);
@@ -124,8 +121,8 @@ export function* wantsKickPacked(state: PackedState, before: number): Steps<bool
   if (flags === RING_EVENT_FLAGS_ENABLE) return true;
   if (flags === RING_EVENT_FLAGS_DISABLE || !state.eventIdx) return false;
   const event = yield* load("device event place", ring.used, 2);
-  const distance = distanceOf(event, state.nextAvail, ring.size);
-  return distance >= 1 && distance <= distanceOf(before, state.nextAvail, ring.size);
+  const distance = packedDistance(event, state.nextAvail, ring.size);
+  return distance >= 1 && distance <= packedDistance(before, state.nextAvail, ring.size);
 }
 
 /** Asks to be called with the next used chain, or not at all (2.8.10). True: there is one already, so look again. */
@@ -136,14 +133,8 @@ export function* wantCallsPacked(state: PackedState, wanted: boolean): Steps<boo
   yield store("driver event flags", ring.avail + 2, 2, wanted ? on : RING_EVENT_FLAGS_DISABLE);
   if (!wanted || Object.keys(state.chains).length === 0) return false;
   const cursor = state.nextUsed;
-  const at = ring.desc + (cursor & ~PACKED_WRAP) * VIRTQ_DESC_SIZE;
+  const at = ring.desc + packedSlot(cursor) * VIRTQ_DESC_SIZE;
   // What the device used before it saw that is called for by nobody.
   const flags = yield* load("used flags, looked at again", at + 14, 2);
-  return (flags & OWNER) === (cursor & PACKED_WRAP ? OWNER : 0);
-}
-
-/** Entries from one cursor to another that is less than two rounds ahead; negative when it lies behind. */
-function distanceOf(from: number, to: number, size: number): number {
-  const rounds = (from ^ to) & PACKED_WRAP ? size : 0;
-  return (to & ~PACKED_WRAP) + rounds - (from & ~PACKED_WRAP);
+  return isUsed(flags, cursor);
 }

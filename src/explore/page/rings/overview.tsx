@@ -3,7 +3,7 @@
 
 import type { DescriptorState, Event, GuestView, QueueView, View } from "../../machine/index.js";
 import { bytesAt } from "../lit.js";
-import { STATE_LETTERS } from "./parts.js";
+import { Picture, STATE_LETTERS } from "./parts.js";
 import { useWidth } from "./ring.js";
 
 const BOX = 20;
@@ -32,14 +32,7 @@ function Wide({ view, current, width }: DrawProps) {
   const guestWidth = width - switchWidth - 70;
   const middles = view.guests.map((_, i) => i * (GUEST_HEIGHT + GAP) + GUEST_HEIGHT / 2);
   return (
-    <svg
-      class="ring"
-      viewBox={`0 0 ${width} ${height + 4}`}
-      width={width}
-      height={height + 4}
-      role="img"
-      aria-label={describe(view)}
-    >
+    <Picture width={width} height={height + 4} label={describe(view)}>
       {view.guests.map((guest, i) => (
         <Guest key={guest.name} {...{ guest, current }} x={1} y={i * (GUEST_HEIGHT + GAP) + 1} width={guestWidth} />
       ))}
@@ -47,7 +40,7 @@ function Wide({ view, current, width }: DrawProps) {
         <Wire key={guest.name} {...{ guest, current }} x={guestWidth + 1} y={middles[i]!} length={68} />
       ))}
       <Switch {...{ view, current }} x={width - switchWidth - 1} y={1} width={switchWidth} height={height} />
-    </svg>
+    </Picture>
   );
 }
 
@@ -57,19 +50,12 @@ function Tall({ view, current, width }: DrawProps) {
   const switchHeight = 60 + view.guests.length * 18;
   const height = below + switchHeight + 4;
   return (
-    <svg
-      class="ring"
-      viewBox={`0 0 ${width} ${height}`}
-      width={width}
-      height={height}
-      role="img"
-      aria-label={describe(view)}
-    >
+    <Picture width={width} height={height} label={describe(view)}>
       {view.guests.map((guest, i) => (
         <Guest key={guest.name} {...{ guest, current }} x={1} y={i * (GUEST_HEIGHT + GAP) + 1} width={width - 2} />
       ))}
       <Switch {...{ view, current }} x={1} y={below} width={width - 2} height={switchHeight} />
-    </svg>
+    </Picture>
   );
 }
 

@@ -2,12 +2,21 @@
 // each is, read against the wrap counters; beside it the two event suppression structures.
 
 import type { FieldView, PackedView, QueueView } from "../../machine/index.js";
-import { Cell, Heading, Marker, ROW, StateBox, type Touched, touchOf } from "./parts.js";
-import { type RingProps, targetName } from "./split-ring.js";
 import { bytesAt } from "../lit.js";
+import {
+  bufferText,
+  type Column,
+  countOf,
+  HEAD,
+  type RingProps,
+  ROW_HEAD,
+  RowHead,
+  ROWS_MOST,
+  tablesHeight,
+  Target,
+} from "./descriptors.js";
+import { Cell, Heading, Marker, Picture, ROW, type Touched, touchOf } from "./parts.js";
 
-const ROWS_MOST = 16;
-const HEAD = 22;
 const WRAP = 0x8000;
 /** Room for the markers left and right of the ring. */
 const SIDE = 26;
@@ -22,22 +31,15 @@ export function PackedRing({ queue, touched, width }: RingProps) {
   const ringWidth = wide ? width - eventWidth - 24 : width;
   const ringHeight = HEAD + (rows + 1) * ROW;
   const tables = packed.descriptors.filter(({ table }) => table);
-  const tablesHeight = tables.reduce((sum, { table }) => sum + HEAD + table!.length * ROW + 6, 10);
-  const eventY = wide ? 0 : ringHeight + tablesHeight + 26;
-  const height = (wide ? Math.max(ringHeight + tablesHeight, 10 * ROW) : eventY + 4 * ROW) + 26;
+  const indirectHeight = 10 + tablesHeight(tables);
+  const eventY = wide ? 0 : ringHeight + indirectHeight + 26;
+  const height = (wide ? Math.max(ringHeight + indirectHeight, 10 * ROW) : eventY + 4 * ROW) + 26;
   const at = (position: number) => HEAD + ROW + (position & ~WRAP) * ROW;
   const deviceNext = queue.device.nextAvail.value;
   const columns = columnsOf(SIDE, ringWidth - 2 * SIDE);
   const eventX = wide ? ringWidth + 24 : 0;
   return (
-    <svg
-      class="ring"
-      viewBox={`0 0 ${width} ${height}`}
-      width={width}
-      height={height}
-      role="img"
-      aria-label={describe(queue)}
-    >
+    <Picture width={width} height={height} label={describe(queue)}>
       <Heading x={SIDE} y={14}>
         descriptor ring
       </Heading>
@@ -60,11 +62,7 @@ export function PackedRing({ queue, touched, width }: RingProps) {
       />
       <WrapCounters {...{ queue }} x={SIDE} y={ringHeight + 6} />
       {tables.map((row, i) => (
-        <Inner
-          key={row.index}
-          {...{ row, touched, columns }}
-          y={ringHeight + 30 + i * (HEAD + row.table!.length * ROW + 6)}
-        />
+        <Inner key={row.index} {...{ row, touched, columns }} y={ringHeight + 30 + tablesHeight(tables.slice(0, i))} />
       ))}
       <Event
         {...{ touched }}
@@ -82,30 +80,28 @@ export function PackedRing({ queue, touched, width }: RingProps) {
         width={eventWidth}
         fields={packed.deviceEvent}
       />
-    </svg>
+    </Picture>
   );
 }
 
 interface Columns {
   state: number;
-  index: number;
-  addr: [number, number];
-  len: [number, number];
-  id: [number, number];
-  flags: [number, number];
+  addr: Column;
+  len: Column;
+  id: Column;
+  flags: Column;
   avail: number;
   used: number;
 }
 
 function columnsOf(x: number, width: number): Columns {
-  const index = x + ROW + 22;
+  const index = x + ROW_HEAD;
   const narrow = width < 420;
   const [len, id, flags] = narrow ? [38, 28, 46] : [52, 42, 92];
   const bits = 2 * ROW;
   const addr = width - (index - x) - len! - id! - flags! - bits;
   return {
     state: x,
-    index,
     addr: [index, addr],
     len: [index + addr, len!],
     id: [index + addr + len!, id!],
@@ -152,7 +148,7 @@ interface RowProps {
 function Row({ row, touched, columns, y, inner }: RowProps) {
   const { addr, len, flags, next, target, names } = row;
   const unused = row.state === "free" && len.value === 0 && flags.value === 0;
-  const cell = (field: FieldView, [left, width]: [number, number], text: string) => (
+  const cell = (field: FieldView, [left, width]: Column, text: string) => (
     <Cell x={left} y={y} w={width} field={field} touched={touched} text={text} class={unused ? "faint" : ""} />
   );
   const others = names.filter((name) => name !== "AVAIL" && name !== "USED");
@@ -160,26 +156,14 @@ function Row({ row, touched, columns, y, inner }: RowProps) {
   const letters = others.map((name) => (narrow ? name.slice(0, 1) : name === "INDIRECT" ? "INDIR." : name)).join(" ");
   return (
     <g>
-      <StateBox x={columns.state} y={y} state={row.state} />
-      <text class="index" x={columns.index - 4} y={y + ROW / 2 + 4} text-anchor="end">
-        {row.index}
-      </text>
-      {cell(addr, columns.addr, target ? targetName(target) : addr.value === 0 ? "–" : addr.text)}
+      <RowHead x={columns.state} y={y} state={row.state} index={row.index} />
+      {cell(addr, columns.addr, bufferText(row))}
       {cell(len, columns.len, len.text)}
       {cell(next, columns.id, next.text)}
       {cell(flags, columns.flags, letters || "0")}
       {!inner && <Bit x={columns.avail} y={y} set={row.availBit} name="AVAIL" {...{ flags, touched }} />}
       {!inner && <Bit x={columns.used} y={y} set={row.usedBit} name="USED" {...{ flags, touched }} />}
-      {target && (
-        <rect
-          class="target"
-          x={columns.addr[0]}
-          y={y}
-          width={columns.addr[1]}
-          height={ROW}
-          data-at={bytesAt({ address: target.address, length: Math.min(len.value, 4096) || 1 })}
-        />
-      )}
+      <Target {...{ target, len, y }} column={columns.addr} />
     </g>
   );
 }
@@ -283,10 +267,10 @@ function wrapText(position: number): string {
 }
 
 function describe({ name, size, packed, status, driver, device }: QueueView): string {
-  const of = (state: string) => packed!.descriptors.filter((row) => row.state === state).length;
+  const { descriptors } = packed!;
   return (
     `${name}: packed ring of ${size} descriptors, ${status.text}. The driver is at ${driver.nextAvail & ~WRAP}, ${wrapText(driver.nextAvail)}; ` +
     `the switch at ${device.nextAvail.value & ~WRAP}, ${wrapText(device.nextAvail.value)}. ` +
-    `Descriptors: ${of("free")} free, ${of("available")} available, ${of("used")} used.`
+    `Descriptors: ${countOf(descriptors, "free")} free, ${countOf(descriptors, "available")} available, ${countOf(descriptors, "used")} used.`
   );
 }

@@ -39,6 +39,25 @@ interface CellProps {
 
 export const ROW = 24;
 
+/** A picture in pixels; `label` says it in words. */
+export function Picture({
+  width,
+  height,
+  label,
+  children,
+}: {
+  width: number;
+  height: number;
+  label: string;
+  children: ComponentChildren;
+}) {
+  return (
+    <svg class="ring" viewBox={`0 0 ${width} ${height}`} width={width} height={height} role="img" aria-label={label}>
+      {children}
+    </svg>
+  );
+}
+
 /** A box with the value of a field. A step that wrote it makes it bold, with a bar below; one that read it, a dotted bar. */
 export function Cell({ x, y, w, h = ROW, field, touched, text = field.text, class: more = "" }: CellProps) {
   const touch = touchOf(touched, field.place);

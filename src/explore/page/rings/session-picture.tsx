@@ -1,7 +1,7 @@
 // Where the regions of a guest's RAM are: for the guest, for its front-end, and in the switch's linear memory; and the rings in them.
 
 import type { SessionView } from "../../machine/session/index.js";
-import { Arrow } from "./parts.js";
+import { Arrow, Picture } from "./parts.js";
 import { useWidth } from "./ring.js";
 
 const HEAD = 40;
@@ -18,14 +18,7 @@ export function SessionPicture({ view }: { view: SessionView }) {
   return (
     <figure class="ring-figure" ref={place} aria-label="Memory of front-end and switch">
       {width > 0 && (
-        <svg
-          class="ring"
-          viewBox={`0 0 ${width} ${height}`}
-          width={width}
-          height={height}
-          role="img"
-          aria-label={describe(view)}
-        >
+        <Picture width={width} height={height} label={describe(view)}>
           <text class="name driver-text" x={1} y={20}>
             front-end (QEMU)
           </text>
@@ -68,7 +61,7 @@ export function SessionPicture({ view }: { view: SessionView }) {
               {`${name}: ${size || "?"} entries, ${kick === null ? "no kick" : `kick ${kick}`}, ${call === null ? "no call" : `call ${call}`}, ${running ? "runs" : "stands"}${enabled ? "" : ", not enabled"}`}
             </text>
           ))}
-        </svg>
+        </Picture>
       )}
     </figure>
   );

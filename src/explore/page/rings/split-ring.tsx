@@ -1,20 +1,20 @@
 // Picture of a split virtqueue (virtio 1.3, 2.7): descriptor table between the available ring, which the driver writes, and the used
 // ring, which the switch writes. Wide: side by side with arrows; narrow: the table above the two rings.
 
-import type { DescriptorRow, FieldView, Place, QueueView, SplitView } from "../../machine/index.js";
-import { bytesAt } from "../lit.js";
-import { Arrow, Cell, Heading, Marker, ROW, StateBox, type Touched } from "./parts.js";
-
-export interface RingProps {
-  queue: QueueView;
-  touched: readonly Touched[];
-  /** The picture's width in its own units, which are pixels. */
-  width: number;
-}
-
-/** Rows of a ring that are drawn; larger rings are shown from their start. */
-const ROWS_MOST = 16;
-const HEAD = 22;
+import type { DescriptorRow, FieldView, QueueView, SplitView } from "../../machine/index.js";
+import {
+  bufferText,
+  type Column,
+  countOf,
+  HEAD,
+  type RingProps,
+  ROW_HEAD,
+  RowHead,
+  ROWS_MOST,
+  tablesHeight,
+  Target,
+} from "./descriptors.js";
+import { Arrow, Cell, Heading, Marker, Picture, ROW, type Touched } from "./parts.js";
 
 export function SplitRing({ queue, touched, width }: RingProps) {
   const split = queue.split!;
@@ -26,7 +26,7 @@ export function SplitRing({ queue, touched, width }: RingProps) {
   const tableWidth = wide ? width - 2 * tableX : width;
   const tableHeight = HEAD + (rows + 1) * ROW;
   const indirectY = tableHeight + 10;
-  const indirectHeight = tables.reduce((sum, { table }) => sum + HEAD + table!.length * ROW + 6, 0);
+  const indirectHeight = tablesHeight(tables);
   const ringY = wide ? 0 : indirectY + indirectHeight + 4;
   const ringHeight = HEAD + (rows + 3) * ROW;
   const height = wide ? Math.max(indirectY + indirectHeight, ringHeight) + 4 : ringY + ringHeight + 4;
@@ -34,14 +34,7 @@ export function SplitRing({ queue, touched, width }: RingProps) {
   const rowY = (index: number) => HEAD + ROW + index * ROW + ROW / 2;
   const slotY = (slot: number) => ringY + HEAD + (slot + 2) * ROW + ROW / 2;
   return (
-    <svg
-      class="ring"
-      viewBox={`0 0 ${width} ${height}`}
-      width={width}
-      height={height}
-      role="img"
-      aria-label={describe(queue)}
-    >
+    <Picture width={width} height={height} label={describe(queue)}>
       <Descriptors {...{ split, rows, touched, wide }} x={tableX} width={tableWidth} y={0} />
       {tables.map((row, i) => (
         <Indirect
@@ -49,7 +42,7 @@ export function SplitRing({ queue, touched, width }: RingProps) {
           {...{ row, touched }}
           x={tableX}
           width={tableWidth}
-          y={offsetOf(tables, i, indirectY)}
+          y={indirectY + tablesHeight(tables.slice(0, i))}
         />
       ))}
       <Avail {...{ queue, split, rows, touched }} x={0} y={ringY} width={side} />
@@ -68,12 +61,8 @@ export function SplitRing({ queue, touched, width }: RingProps) {
             bend={-18}
           />
         ))}
-    </svg>
+    </Picture>
   );
-}
-
-function offsetOf(tables: readonly DescriptorRow[], index: number, start: number): number {
-  return tables.slice(0, index).reduce((y, { table }) => y + HEAD + table!.length * ROW + 6, start);
 }
 
 interface PartProps {
@@ -100,21 +89,19 @@ function Descriptors({ split, rows, touched, x, y, width, wide }: PartProps & { 
   );
 }
 
-export interface Columns {
-  index: number;
-  target: [number, number];
-  len: [number, number];
-  flags: [number, number];
-  next: [number, number];
+interface Columns {
+  target: Column;
+  len: Column;
+  flags: Column;
+  next: Column;
 }
 
-export function columnsOf(x: number, width: number, wide: boolean): Columns {
-  const index = x + ROW + 22;
+function columnsOf(x: number, width: number, wide: boolean): Columns {
+  const index = x + ROW_HEAD;
   const fixed = wide ? [48, 92, 42] : [44, 74, 38];
   const [len, flags, next] = fixed as [number, number, number];
   const target = width - (index - x) - len - flags - next;
   return {
-    index,
     target: [index, target],
     len: [index + target, len],
     flags: [index + target + len, flags],
@@ -122,7 +109,7 @@ export function columnsOf(x: number, width: number, wide: boolean): Columns {
   };
 }
 
-export function Titles({ columns, y, last }: { columns: Columns; y: number; last: string }) {
+function Titles({ columns, y, last }: { columns: Columns; y: number; last: string }) {
   const entries = { addr: columns.target, len: columns.len, flags: columns.flags, [last]: columns.next };
   return (
     <g class="titles">
@@ -135,7 +122,7 @@ export function Titles({ columns, y, last }: { columns: Columns; y: number; last
   );
 }
 
-export function Row({
+function Row({
   row,
   touched,
   columns,
@@ -150,38 +137,21 @@ export function Row({
 }) {
   const { addr, len, flags, next, target, names } = row;
   const unused = row.state === "free" && len.value === 0;
-  const cell = (field: FieldView, [left, width]: [number, number], text: string) => (
+  const cell = (field: FieldView, [left, width]: Column, text: string) => (
     <Cell x={left} y={y} w={width} field={field} touched={touched} text={text} class={unused ? "faint" : ""} />
   );
   const links = names.includes("NEXT");
   const letters = names.map((name) => SHORT[name] ?? name).join(" ");
   return (
     <g>
-      <StateBox x={x} y={y} state={row.state} />
-      <text class="index" x={columns.index - 4} y={y + ROW / 2 + 4} text-anchor="end">
-        {row.index}
-      </text>
-      {cell(addr, columns.target, target ? targetName(target) : addr.value === 0 ? "–" : addr.text)}
+      <RowHead x={x} y={y} state={row.state} index={row.index} />
+      {cell(addr, columns.target, bufferText(row))}
       {cell(len, columns.len, len.text)}
       {cell(flags, columns.flags, letters || "0")}
       {cell(next, columns.next, next.place.field === "next" && !links ? "–" : next.text)}
-      {target && (
-        <rect
-          class="target"
-          x={columns.target[0]}
-          y={y}
-          width={columns.target[1]}
-          height={ROW}
-          data-at={bytesAt({ address: target.address, length: Math.min(len.value, 4096) || 1 })}
-        />
-      )}
+      <Target {...{ target, len, y }} column={columns.target} />
     </g>
   );
-}
-
-/** A buffer by its name; a table by its own, and not by its first field's. */
-export function targetName({ kind, name }: Place): string {
-  return kind === "table" ? name.replace(/\[\d+\]\.\w+$/, "") : name;
 }
 
 /** Flags in a table's column; the packed ring's two bits have a picture of their own. */
@@ -336,10 +306,9 @@ function slots(from: number, to: number, size: number, rows: number): number[] {
 
 function describe({ name, size, split, device, driver, status }: QueueView): string {
   const { avail, used, descriptors } = split!;
-  const of = (state: string) => descriptors.filter((row) => row.state === state).length;
   return (
     `${name}: split ring of ${size} entries, ${status.text}. avail.idx ${avail.idx.value}, the switch has taken ${device.nextAvail.value}. ` +
     `used.idx ${used.idx.value}, the driver has taken ${driver.lastUsed}. ` +
-    `Descriptors: ${of("free")} free, ${of("written")} written, ${of("available")} available, ${of("used")} used.`
+    `Descriptors: ${countOf(descriptors, "free")} free, ${countOf(descriptors, "written")} written, ${countOf(descriptors, "available")} available, ${countOf(descriptors, "used")} used.`
   );
 }
