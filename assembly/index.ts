@@ -1,7 +1,8 @@
 // What the host calls. Everything else goes through the structs of abi.ts.
 //
-// All state lives in linear memory and is reached from a Core or Worker pointer: this module has no heap, no static
-// data and no import but the memory, so any number of instances (one a worker) can run over the same one.
+// All state lives in linear memory and is reached from a Core or Worker pointer: this module has no heap and no static data,
+// and imports the memory and two functions of the host's (memory/env.ts), so any number of instances (one a
+// worker) can run over the same memory.
 
 import * as abi from "./abi";
 import { age, flush, learn } from "./bridge/fdb";

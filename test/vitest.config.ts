@@ -6,7 +6,7 @@ const source = (path: string) => fileURLToPath(new URL(`../src/testing/${path}`,
 /** They start processes and wait for them, so they run one after the other; the rest as many at a time as there are processors. */
 const PROCESSES = [
   "test/switch/**/*.test.ts",
-  "test/bench/**/*.test.ts",
+  "test/bench/run.test.ts",
   "test/check/check.test.ts",
   "test/cli/{check,demo}.test.ts",
   "test/testing/guide.test.ts",

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { appendHistory, historyEntry, readHistory } from "../../src/bench/report/history.js";
+import { appendHistory, historyEntry, readHistory } from "../../../src/bench/report/history.js";
 import { fixture, FRAMES, NAMES } from "./fixture.js";
 
 let folder: string;

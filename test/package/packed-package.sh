@@ -2,7 +2,7 @@
 # Packs the package, installs the tarball in an empty folder, and runs the demo from there: no source, no compiler. Then
 # once more as on a system that koffi has no build for: the lab works, and the switch says what it lacks.
 set -euo pipefail
-root=$(cd "$(dirname "$0")/.." && pwd)
+root=$(cd "$(dirname "$0")/../.." && pwd)
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 tarball=$(cd "$root" && npm pack --silent --pack-destination "$folder" | tail -n 1)

@@ -1,11 +1,11 @@
 // Reports of a made-up result: everything is in them, nothing is in them that should not be.
 
 import { describe, expect, it } from "vitest";
-import { type HistoryEntry, historyEntry } from "../../src/bench/report/history.js";
-import { reportHtml } from "../../src/bench/report/html.js";
-import { reportSvg } from "../../src/bench/report/svg.js";
-import { reportText } from "../../src/bench/report/table.js";
-import { escapeHtml } from "../../src/bench/report/escape.js";
+import { type HistoryEntry, historyEntry } from "../../../src/bench/report/history.js";
+import { reportHtml } from "../../../src/bench/report/html.js";
+import { reportSvg } from "../../../src/bench/report/svg.js";
+import { reportText } from "../../../src/bench/report/table.js";
+import { escapeHtml } from "../../../src/bench/report/escape.js";
 import { fixture, FRAMES, HOSTILE, NAMES } from "./fixture.js";
 
 function runs(count: number): HistoryEntry[] {

@@ -1,6 +1,6 @@
 // A benchmark's result with a bit of everything, made up: shapes are plausible, figures mean nothing.
 
-import type { BenchResult, CacheClass, Spread } from "../../src/bench/result.js";
+import type { BenchResult, CacheClass, Spread } from "../../../src/bench/result.js";
 
 export const FRAMES = [64, 128, 256, 512, 1024, 1280, 1518, 9000, "imix"] as const;
 /** A name that a shell would be glad of and a browser must not. */
