@@ -6,15 +6,14 @@ import { peerPid, type Received, receive, send } from "../sys/socket.js";
 import type { Fd } from "../vhost-user/effects.js";
 import { Framer } from "../vhost-user/framing.js";
 import {
-  decodePayload,
   encodeMessage,
   FLAG_NEED_REPLY,
   MESSAGES,
   type MessageName,
-  type Payload,
   requestLabel,
   type WireMessage,
 } from "../vhost-user/message.js";
+import { decodePayload, type Payload } from "../vhost-user/payload.js";
 import { NONE } from "./payloads.js";
 import { demand, Failure, Gone } from "./verdict.js";
 import { within } from "./wait.js";

@@ -8,7 +8,8 @@ import { receive, send, setNonBlocking } from "../sys/socket.js";
 import type { Fd } from "../vhost-user/effects.js";
 import { Framer } from "../vhost-user/framing.js";
 import { IOTLB_MISS } from "../vhost-user/iotlb.js";
-import { decodePayload, encodeMessage, FLAG_NEED_REPLY } from "../vhost-user/message.js";
+import { encodeMessage, FLAG_NEED_REPLY } from "../vhost-user/message.js";
+import { decodePayload } from "../vhost-user/payload.js";
 
 /** VHOST_USER_BACKEND_IOTLB_MSG. */
 const BACKEND_IOTLB_MSG = 1;

@@ -12,15 +12,14 @@ import type { Fd, MemoryRegion } from "./effects.js";
 import { bits, hasBit } from "../core/feature-bits.js";
 import { PROTOCOL_F_CONFIGURE_MEM_SLOTS, PROTOCOL_F_MQ, PROTOCOL_F_REPLY_ACK, PROTOCOL_F_STATUS } from "./features.js";
 import {
-  decodePayload,
   encodeMessage,
   FLAG_NEED_REPLY,
   MESSAGES,
   type MessageName,
-  type Payload,
   requestLabel,
   type WireMessage,
 } from "./message.js";
+import { decodePayload, type Payload } from "./payload.js";
 import type { RingAddresses } from "./regions.js";
 
 /** One request to send. The descriptors stay the sender's: sendmsg duplicates them. */

@@ -13,16 +13,14 @@ import { hasBit } from "../core/feature-bits.js";
 import { type DeviceConfig, offerFor, PROTOCOL_F_REPLY_ACK } from "./features.js";
 import { HANDLERS } from "./handlers.js";
 import {
-  type BadPayload,
-  decodePayload,
   encodeReply,
   FLAG_NEED_REPLY,
   type MessageSpec,
   messageByNumber,
-  type Payload,
   requestLabel,
   type WireMessage,
 } from "./message.js";
+import { type BadPayload, decodePayload, type Payload } from "./payload.js";
 import type { Plan, Refusal } from "./plan.js";
 import { EMPTY_IOTLB, usesIotlb } from "./iotlb.js";
 import { baseOf } from "./ring-base.js";

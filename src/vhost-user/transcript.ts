@@ -7,15 +7,14 @@
 
 import type { Effect, EffectOutcome, Fd } from "./effects.js";
 import {
-  decodePayload,
   FLAG_NEED_REPLY,
   HEADER_SIZE,
   type MessageSpec,
   messageByNumber,
-  type PayloadKind,
   requestLabel,
   type WireMessage,
 } from "./message.js";
+import { decodePayload, type PayloadKind } from "./payload.js";
 import type { SessionOptions } from "./session.js";
 
 /** Raised when an older reader would misread the lines. */

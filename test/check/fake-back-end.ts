@@ -8,15 +8,14 @@ import { acceptUnix, listenUnix, receive, send } from "../../src/sys/socket.js";
 import type { Fd } from "../../src/vhost-user/effects.js";
 import { Framer } from "../../src/vhost-user/framing.js";
 import {
-  decodePayload,
   encodeMessage,
   FLAG_NEED_REPLY,
   FLAG_REPLY,
   messageByNumber,
   type MessageName,
-  type Payload,
   type WireMessage,
 } from "../../src/vhost-user/message.js";
+import { decodePayload, type Payload } from "../../src/vhost-user/payload.js";
 import { type DeviceFaults, FakeDevice } from "./fake-device.js";
 
 const FEATURES = (1n << 32n) | (1n << 30n);

@@ -17,7 +17,7 @@ import {
   qemuStart,
   qemuStop,
 } from "../../src/vhost-user/front-end-session.js";
-import { encodePayload, type Payload } from "../../src/vhost-user/message.js";
+import { encodePayload, type Payload } from "../../src/vhost-user/payload.js";
 import type { SessionOptions } from "../../src/vhost-user/session.js";
 import { FakeSwitch } from "./fake-switch.js";
 import { ask, device, MIB, memTable, region, startRing, stopRing, u64, vring, vringAddr, vringFd } from "./requests.js";

@@ -1,16 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { HANDLERS } from "../../src/vhost-user/handlers.js";
-import {
-  decodePayload,
-  encodeMessage,
-  encodePayload,
-  encodeReply,
-  MESSAGES,
-  messageByNumber,
-  type Payload,
-  requestLabel,
-} from "../../src/vhost-user/message.js";
+import { encodeMessage, encodeReply, MESSAGES, messageByNumber, requestLabel } from "../../src/vhost-user/message.js";
+import { decodePayload, encodePayload, type Payload } from "../../src/vhost-user/payload.js";
 
 const u32 = fc.nat({ max: 0xffffffff });
 const u64 = fc.bigInt({ min: 0n, max: (1n << 64n) - 1n });

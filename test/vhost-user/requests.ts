@@ -2,7 +2,8 @@
 
 import type { Effect, Fd, MemoryRegion } from "../../src/vhost-user/effects.js";
 import type { FrontEndDevice, FrontEndRing } from "../../src/vhost-user/front-end-session.js";
-import { decodePayload, type MessageName, type Payload } from "../../src/vhost-user/message.js";
+import type { MessageName } from "../../src/vhost-user/message.js";
+import { decodePayload, type Payload } from "../../src/vhost-user/payload.js";
 import { FakeSwitch, REPLY_ACK_ON } from "./fake-switch.js";
 
 export const MIB = 1n << 20n;

@@ -1,8 +1,8 @@
 // Malformed and hostile messages: each has one outcome, and no descriptor is ever lost (FakeSwitch counts them).
 
 import { describe, expect, test } from "vitest";
-import type { MessageName, Payload } from "../../src/vhost-user/message.js";
-import { encodePayload, MESSAGES } from "../../src/vhost-user/message.js";
+import { MESSAGES, type MessageName, type Payload } from "../../src/vhost-user/message.js";
+import { encodePayload } from "../../src/vhost-user/payload.js";
 import { LOG_TEXTS_MAX } from "../../src/vhost-user/state.js";
 import { FakeSwitch } from "./fake-switch.js";
 import { giveMemory, MIB, memTable, negotiate, region, startRing, u64, vring, vringAddr, vringFd } from "./requests.js";

@@ -6,7 +6,7 @@ import { bits } from "../../src/core/feature-bits.js";
 import type { Translation } from "../../src/vhost-user/effects.js";
 import { PROTOCOL_F_BACKEND_REQ, PROTOCOL_F_BACKEND_SEND_FD } from "../../src/vhost-user/features.js";
 import { type Iotlb, IOTLB_ENTRIES_MAX, lookUp, withoutRange, withTranslation } from "../../src/vhost-user/iotlb.js";
-import { decodePayload, type Payload } from "../../src/vhost-user/message.js";
+import { decodePayload, type Payload } from "../../src/vhost-user/payload.js";
 import { FakeSwitch, REPLY_ACK_ON } from "./fake-switch.js";
 import {
   giveMemory,

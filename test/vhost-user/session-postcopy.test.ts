@@ -4,7 +4,8 @@
 import { describe, expect, test } from "vitest";
 import { DEFAULT_PROTOCOL_FEATURES, offerFor } from "../../src/vhost-user/features.js";
 import { qemuConnect } from "../../src/vhost-user/front-end-session.js";
-import { decodePayload, MESSAGES, type Payload } from "../../src/vhost-user/message.js";
+import { MESSAGES } from "../../src/vhost-user/message.js";
+import { decodePayload, type Payload } from "../../src/vhost-user/payload.js";
 import { FakeSwitch, mappedAt } from "./fake-switch.js";
 import { device, kinds, memTable, MIB, region, startRing, u64, vring, vringAddr, vringFd } from "./requests.js";
 

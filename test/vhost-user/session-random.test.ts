@@ -5,13 +5,8 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import type { Effect } from "../../src/vhost-user/effects.js";
-import {
-  encodeMessage,
-  encodePayload,
-  MESSAGES,
-  type MessageName,
-  type Payload,
-} from "../../src/vhost-user/message.js";
+import { encodeMessage, MESSAGES, type MessageName } from "../../src/vhost-user/message.js";
+import { encodePayload, type Payload } from "../../src/vhost-user/payload.js";
 import { DEFAULT_FEATURES, DEFAULT_PROTOCOL_FEATURES } from "../../src/vhost-user/features.js";
 import { pagesComeLate } from "../../src/vhost-user/handlers/postcopy.js";
 import { FakeSwitch } from "./fake-switch.js";

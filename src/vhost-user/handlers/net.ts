@@ -3,7 +3,7 @@
 import { formatMac, isInterfaceMac } from "../../core/mac.js";
 import { hasBit } from "../../core/feature-bits.js";
 import { PROTOCOL_F_CONFIG } from "../features.js";
-import { CONFIG_SIZE_MAX } from "../message.js";
+import { CONFIG_SIZE_MAX } from "../payload.js";
 import { type Handlers, type Plan, refuse } from "../plan.js";
 import type { SessionState } from "../state.js";
 

@@ -16,14 +16,8 @@ import {
 } from "../../../src/vhost-user/features.js";
 import { QEMU_PROTOCOL_FEATURES } from "../../../src/vhost-user/front-end-session.js";
 import { IOTLB_INVALIDATE, IOTLB_MISS, IOTLB_UPDATE } from "../../../src/vhost-user/iotlb.js";
-import {
-  decodePayload,
-  encodeReply,
-  FLAG_NEED_REPLY,
-  HEADER_SIZE,
-  type MessageName,
-  type Payload,
-} from "../../../src/vhost-user/message.js";
+import { encodeReply, FLAG_NEED_REPLY, HEADER_SIZE, type MessageName } from "../../../src/vhost-user/message.js";
+import { decodePayload, type Payload } from "../../../src/vhost-user/payload.js";
 import { u64 } from "../../vhost-user/requests.js";
 import { HandGuest, type HandGuestOptions, type HandRing, MODERN } from "./hand-guest.js";
 

@@ -8,13 +8,8 @@ import { closeFd } from "../../../src/sys/memfd.js";
 import type { Fd, MemoryRegion } from "../../../src/vhost-user/effects.js";
 import { PROTOCOL_F_PAGEFAULT } from "../../../src/vhost-user/features.js";
 import { QEMU_PROTOCOL_FEATURES } from "../../../src/vhost-user/front-end-session.js";
-import {
-  decodePayload,
-  encodeMessage,
-  MESSAGES,
-  type MessageName,
-  type Payload,
-} from "../../../src/vhost-user/message.js";
+import { encodeMessage, MESSAGES, type MessageName } from "../../../src/vhost-user/message.js";
+import { decodePayload, type Payload } from "../../../src/vhost-user/payload.js";
 import { bringPages, nextFault } from "../../sys/page-server.js";
 import { memTable, u64, vring, vringFd } from "../../vhost-user/requests.js";
 import { HandGuest, type HandRing, MODERN } from "./hand-guest.js";

@@ -2,13 +2,8 @@
 
 import type { Fd } from "../../../fd.js";
 import { FEATURE_NAMES, PROTOCOL_FEATURE_NAMES } from "../../../vhost-user/features.js";
-import {
-  FLAG_NEED_REPLY,
-  FLAG_REPLY,
-  HEADER_SIZE,
-  messageByNumber,
-  type PayloadKind,
-} from "../../../vhost-user/message.js";
+import { FLAG_NEED_REPLY, FLAG_REPLY, HEADER_SIZE, messageByNumber } from "../../../vhost-user/message.js";
+import type { PayloadKind } from "../../../vhost-user/payload.js";
 
 /** Part of a message: its bytes from `offset` on, and what they say. */
 export interface WireField {
