@@ -10,7 +10,7 @@ import { cpuSecondsOf } from "../../src/bench/back-end.js";
 import { classOfWindow, isSamePlace } from "../../src/bench/cache-class.js";
 import { CoreProbe } from "../../src/bench/core-probe.js";
 import { describeEnvironment } from "../../src/bench/environment.js";
-import type { BenchResult, CacheClass } from "../../src/bench/result.js";
+import { type BenchResult, type CacheClass, emptyResult } from "../../src/bench/result.js";
 import { groupBy, scaled, spreadOf } from "../../src/bench/statistics.js";
 import { pinThread, setProcessPriority, setSessionPriority, setThreadPriority } from "../../src/sys/affinity.js";
 import type { PeersOptions } from "./arguments.js";
@@ -76,20 +76,10 @@ class DpdkRun {
     private readonly options: PeersOptions,
     private readonly signal: AbortSignal,
   ) {
-    this.result = {
-      schema: 1,
-      startedAt: new Date().toISOString(),
-      seconds: 0,
-      command: "",
-      environment: describeEnvironment(options.hugePages),
-      backEnds: [],
-      throughput: [],
-      loss: [],
-      latency: [],
-      ratios: [],
-      discarded: { stalls: 0, moved: 0 },
-      notes: ["frames were made and counted by dpdk-testpmd with virtio-user ports, which does not look into them"],
-    };
+    this.result = emptyResult("", describeEnvironment(options.hugePages));
+    this.result.notes.push(
+      "frames were made and counted by dpdk-testpmd with virtio-user ports, which does not look into them",
+    );
   }
 
   async attach(peers: readonly Peer[], parent: string): Promise<void> {

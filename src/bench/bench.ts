@@ -8,7 +8,7 @@ import { describeEnvironment } from "./environment.js";
 import { measureLatency, measureLoss } from "./method-load.js";
 import { measureMrr, measureRate, WARM_UP } from "./method-rate.js";
 import { type BenchOptions, bufferFrame, checkOptions, type Method, type Setting, settingsOf } from "./options.js";
-import type { BenchResult } from "./result.js";
+import { type BenchResult, emptyResult } from "./result.js";
 import { Rig } from "./rig.js";
 import { type BenchHooks, Interrupted, Stage } from "./stage.js";
 
@@ -61,21 +61,7 @@ class BenchRun {
     command: string,
     private readonly hooks: BenchHooks,
   ) {
-    this.result = {
-      schema: 1,
-      startedAt: new Date().toISOString(),
-      seconds: 0,
-      command,
-      environment: describeEnvironment(options.hugePages),
-      backEnds: [],
-      throughput: [],
-      loss: [],
-      latency: [],
-      ratios: [],
-      discarded: { stalls: 0, moved: 0 },
-      wrong: 0,
-      notes: [],
-    };
+    this.result = { ...emptyResult(command, describeEnvironment(options.hugePages)), wrong: 0 };
   }
 
   async start(): Promise<void> {

@@ -122,3 +122,21 @@ export interface BenchResult {
   wrong?: number;
   notes: string[];
 }
+
+/** A result in which nothing was measured yet; it begins now. */
+export function emptyResult(command: string, environment: Environment): BenchResult {
+  return {
+    schema: 1,
+    startedAt: new Date().toISOString(),
+    seconds: 0,
+    command,
+    environment,
+    backEnds: [],
+    throughput: [],
+    loss: [],
+    latency: [],
+    ratios: [],
+    discarded: { stalls: 0, moved: 0 },
+    notes: [],
+  };
+}

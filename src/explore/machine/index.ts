@@ -23,14 +23,8 @@ export type { Operation, ReceivedFrame, SendOperation } from "./driver/net.js";
 export type { Event, Note } from "./events.js";
 export { bytesText, descriptorFlags, eventFlags, type FieldView, fieldText } from "./field-text.js";
 export type { Actor, CoreCall, Fault, FaultLogic, HeldStore } from "./log.js";
-export {
-  type DeviceGrain,
-  type DriverGrain,
-  Machine,
-  type MachineBuild,
-  type RunOptions,
-  type RunResult,
-} from "./machine.js";
+export type { DeviceGrain, DriverGrain } from "./grains.js";
+export { Machine, type MachineBuild, type RunOptions, type RunResult } from "./machine.js";
 export type { Place } from "./places.js";
 export type { DescriptorRow, DescriptorState, PackedView, SplitView } from "./ring-view.js";
 export type { SeenFrame } from "./seen-frames.js";

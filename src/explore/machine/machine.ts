@@ -9,6 +9,7 @@ import type { Operation } from "./driver/net.js";
 import { Engine } from "./engine.js";
 import { actorName, type Event, eventOf } from "./events.js";
 import { type FieldView, fieldAt } from "./field-text.js";
+import { type DeviceGrain, type DriverGrain, endOf, isIdle } from "./grains.js";
 import type { Actor, Fault, Step, Unit } from "./log.js";
 import { checkFault, checkOperation } from "./move-check.js";
 import { type Place, Places } from "./places.js";
@@ -26,10 +27,6 @@ export interface MachineBuild extends CoreBuild {
 
 /** Steps that a link may have: each takes memory, and a page must open it while somebody waits. */
 const STEPS_MOST = 200_000;
-
-/** How far a step goes. `shared`: to the next access of memory that a guest can see. */
-export type DeviceGrain = "access" | "shared" | "descriptor" | "frame" | "burst";
-export type DriverGrain = "access" | "operation";
 
 export interface RunOptions {
   /** Who may move. Default everybody. */
@@ -138,7 +135,8 @@ export class Machine {
 
   /** Lets the switch's worker go on. No events: it sleeps. */
   stepDevice(grain: DeviceGrain = "access"): Event[] {
-    return this.moved(() => this.engine.device(Number.POSITIVE_INFINITY, this.endOf(grain)));
+    const end = endOf(grain, { world: this.world, places: this.placesOfWorld, engine: this.engine });
+    return this.moved(() => this.engine.device(Number.POSITIVE_INFINITY, end));
   }
 
   /** Lets a guest's driver go on. No events: it has nothing to do. */
@@ -328,70 +326,6 @@ export class Machine {
       this.apply(move);
     }
   }
-
-  /** Tells whether a step of the worker was the last of its grain. */
-  private endOf(grain: DeviceGrain): (step: Step) => boolean {
-    const shared = (step: Step) => step.what !== "access" || this.isShared(step);
-    const isNewDescriptor = this.newDescriptor();
-    const ends = (step: Step): boolean => {
-      if (grain === "access") return true;
-      if (grain === "shared") return shared(step) || sleeps(step);
-      if (grain === "descriptor") return step.what !== "access" || isNewDescriptor(step) || sleeps(step);
-      if (grain === "frame") return this.isFrame(step) || sleeps(step);
-      return isEndOfBurst(step) || sleeps(step);
-    };
-    return (step) => !isIdle(step) && ends(step);
-  }
-
-  private isShared({ address, length }: Step): boolean {
-    return this.world.guests.some(({ window, layout }) => address + length > window && address < window + layout.bytes);
-  }
-
-  /** Tells of a step whether it is the first of the call, or since another descriptor, that touches this one. */
-  private newDescriptor(): (step: Step) => boolean {
-    const entryOf = ({ what, address }: Step): string | undefined => {
-      const { kind, part, name, field = "" } = this.placesOfWorld.at(address);
-      const is = what === "access" && (kind === "table" || (kind === "ring" && part === "desc"));
-      return is ? name.slice(0, -field.length - 1) : undefined;
-    };
-    const { call } = this.engine.logic.device;
-    let last = this.engine.steps
-      .slice(call?.first ?? this.position)
-      .filter(({ actor }) => actor === "device")
-      .map(entryOf)
-      .filter((entry) => entry !== undefined)
-      .at(-1);
-    return (step) => {
-      const entry = entryOf(step);
-      const isNew = entry !== undefined && entry !== last;
-      last = entry ?? last;
-      return isNew;
-    };
-  }
-
-  /** A frame is through when used elements or a drop tell of it. */
-  private isFrame(step: Step): boolean {
-    if (!step.change) return false;
-    const { kind, part, field, queue } = this.placesOfWorld.at(step.address);
-    if (kind === "core" && part === "queue") return field!.startsWith("drops.");
-    const used = part === "used" ? field === "idx" : part === "desc";
-    return kind === "ring" && used && queue !== undefined;
-  }
-}
-
-/** A poll that finds nothing looks at the rings again and again before it returns (assembly/index.ts): that goes by at once. */
-function isIdle({ idle, returned }: Step): boolean {
-  return idle === true && returned === undefined;
-}
-
-/** A poll that has moved frames is over, and all calls for it are made. */
-function isEndOfBurst({ what, call, returned, logic: { device } }: Step): boolean {
-  if (device.phase !== "poll") return false;
-  return what === "call" || (call?.kind === "poll" && returned !== undefined);
-}
-
-function sleeps({ logic: { device } }: Step): boolean {
-  return device.phase === "asleep";
 }
 
 function addUnit(moves: Move[], unit: Unit): void {
