@@ -162,7 +162,7 @@ export class LabGuest implements Station {
     const { lab } = this;
     const { now } = lab.clock;
     const keep = lab.options.keep ?? true;
-    const bytes = keep || lab.capture.enabled || this.onFrame ? frame.slice() : frame;
+    const bytes = keep || this.onFrame ? frame.slice() : frame;
     const origin = lab.ledger.received(bytes, this, now, this.options.relay);
     lab.capture.frame(this.interface, "out", bytes, now);
     this.receivedCount++;
