@@ -1,5 +1,6 @@
 // A guest without a VM or a socket whose rings the load driver has: RAM in a window of the switch's own memory.
 
+import { expect } from "vitest";
 import {
   VIRTIO_F_EVENT_IDX,
   VIRTIO_F_IN_ORDER,
@@ -14,6 +15,7 @@ import { loadModule } from "../../../src/core/wasm-files.js";
 import {
   bufferBytesFor,
   buffersBytes,
+  type DriverCounters,
   DriverQueue,
   FlowTable,
   instantiateDriver,
@@ -146,4 +148,37 @@ export async function pair(options: DriverGuestOptions): Promise<{ sw: TestSwitc
   const a = await DriverGuest.create(sw, flows, 0, options);
   const b = await DriverGuest.create(sw, flows, 1, options);
   return { sw, a, b };
+}
+
+/** Counters of a queue on which nothing went wrong, and those of a queue. */
+export const CLEAN = { corrupt: 0, foreign: 0, lost: 0, duplicates: 0, reordered: 0, stale: 0 };
+
+export function faults({ frames, bytes, ...rest }: DriverCounters) {
+  return rest;
+}
+
+/** Sends `count` frames from one guest to the other, a burst at a time, and returns what was received. */
+export function transfer(from: DriverGuest, to: DriverGuest, count: number, burst = 32): number {
+  let sent = 0;
+  let received = 0;
+  for (let turns = 0; sent < count || received < sent; turns++) {
+    if (turns > count * 2 + 10) break;
+    sent += from.tx.send(Math.min(burst, count - sent)) >>> 1;
+    from.sw.settle();
+    received += to.rx.receive(64) >>> 1;
+  }
+  expect(sent).toBe(count);
+  return received;
+}
+
+/** Offset of the received buffer that the driver will look at next, or `ahead` after that one. */
+export function nextReceived(guest: DriverGuest, ahead = 0): number {
+  const { place, struct } = guest.rx;
+  const next = struct.get("nextUsed");
+  const { data } = guest.sw.bridge.views;
+  const number =
+    struct.get("packed") === 1
+      ? data.getUint16(place.desc + (((next & 0x7fff) + ahead) % place.size) * 16 + 12, true)
+      : data.getUint32(place.used + 4 + ((next + ahead) % place.size) * 8, true);
+  return place.buffers + number * place.bufferBytes;
 }
