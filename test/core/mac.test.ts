@@ -1,3 +1,5 @@
+// MAC addresses as numbers and as text.
+
 import { expect, test } from "vitest";
 import { formatMac, isInterfaceMac, parseMac } from "../../src/core/mac.js";
 

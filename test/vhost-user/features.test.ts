@@ -1,3 +1,5 @@
+// What a port offers: features, protocol features and the configuration space, and their names.
+
 import { describe, expect, test } from "vitest";
 import * as virtio from "../../assembly/spec/virtio.js";
 import { bits, headerSize } from "../../src/core/feature-bits.js";

@@ -1,3 +1,5 @@
+// From a stream of bytes to whole messages, however it is split, each with the descriptors that came with its first byte.
+
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Fd } from "../../src/vhost-user/effects.js";

@@ -1,3 +1,5 @@
+// The table of messages, and what stands in each on the wire.
+
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { HANDLERS } from "../../src/vhost-user/handlers.js";

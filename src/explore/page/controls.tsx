@@ -1,4 +1,4 @@
-// The bar of controls: who steps next, how far, back, play, where playing stops. Everything here has a key (shortcuts.ts).
+// The bar of controls: who steps next, how far, back, play, where playing stops. Everything here has a key (shortcuts.tsx).
 
 import { BREAKPOINTS, type Breakpoint } from "./breakpoints.js";
 import { GRAIN_TEXTS, GRAINS, type Grain, type Session, SPEEDS } from "./session.js";

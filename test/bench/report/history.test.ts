@@ -1,3 +1,5 @@
+// The history of benchmark runs: which figures of one are kept, and lines that are none.
+
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
