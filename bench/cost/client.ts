@@ -4,7 +4,10 @@
 import { ControlClient, type RunningCapture } from "../../src/api/control-client.js";
 import { CaptureReader } from "../../src/capture/read.js";
 
-export type ClientOrder = { open: string[]; token: string } | { capture: string; control: string } | { close: true };
+export type ClientOrder =
+  | { open: string[]; token: string }
+  | { capture: string; control: string; unread: boolean }
+  | { close: true };
 export type ClientAnswer = { opened: true } | { closed: ClientCounts };
 /** Events or frames that came; frames that passed the captured port. */
 export interface ClientCounts {
@@ -21,13 +24,13 @@ let capture: RunningCapture | undefined;
 process.on("message", (order: ClientOrder) => {
   if ("close" in order) return close();
   counts = { events: 0, bytes: 0, passed: 0 };
+  stop = new AbortController();
   if ("open" in order) open(order);
   else void record(order);
 });
 process.on("disconnect", () => process.exit(0));
 
 function open({ open: urls, token }: Extract<ClientOrder, { open: string[] }>): void {
-  stop = new AbortController();
   begun = 0;
   for (const url of urls) void read(url, token, urls.length);
 }
@@ -58,9 +61,10 @@ async function read(url: string, token: string, streams: number): Promise<void> 
 }
 
 /** Reads to the end of the file, where the port's counts are. */
-async function record({ capture: port, control }: Extract<ClientOrder, { capture: string }>): Promise<void> {
+async function record({ capture: port, control, unread }: Extract<ClientOrder, { capture: string }>): Promise<void> {
   capture = await new ControlClient(control).capture({ ports: [port] });
   answer({ opened: true });
+  if (unread) await new Promise<void>((resolve) => stop.signal.addEventListener("abort", () => resolve()));
   const reader = new CaptureReader(() => {
     counts.events++;
   });
@@ -73,8 +77,8 @@ async function record({ capture: port, control }: Extract<ClientOrder, { capture
 }
 
 function close(): void {
-  if (capture) return void capture.stop();
   stop.abort();
+  if (capture) return void capture.stop();
   answer({ closed: counts });
 }
 

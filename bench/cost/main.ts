@@ -1,6 +1,6 @@
 // `npm run bench:cost -- page|capture`: what it costs a switch under full load to be looked at. One switch, one generator,
 // neighbouring windows in turns with something open and closed: the live page's streams (state, and a snapshot of a ring
-// four times a second), or a capture of one port beside others. The switch's main thread and its worker share one core, so
+// four times a second), or a capture of one port beside others (--unread: its client takes nothing, so the rings stay full). The switch's main thread and its worker share one core, so
 // that whatever the main thread does is taken from the worker, and its readers share the generator's; what is received is
 // told by second, and by second of the worker's own CPU time: what is left where the main thread has a core of its own.
 
@@ -42,7 +42,7 @@ const LOOKS: Record<string, Look> = {
   },
   capture: {
     ports: 4,
-    open: (_, control) => ({ capture: "port2", control }),
+    open: (_, control) => ({ capture: "port2", control, unread: values.unread }),
     given: ({ events, bytes, passed }) =>
       `${Math.round(events / 1000)} thousand of ${Math.round(passed / 1000)} thousand frames, ${(bytes / 1e6).toFixed(1)} MB`,
   },
@@ -55,6 +55,7 @@ const { values, positionals } = parseArgs({
     seconds: { type: "string", default: "1" },
     size: { type: "string", default: "64" },
     clients: { type: "string", default: "1" },
+    unread: { type: "boolean", default: false },
     cpus: { type: "string", default: "0,1" },
     nice: { type: "string" },
     stall: { type: "string", default: "10" },
