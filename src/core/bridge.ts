@@ -385,13 +385,4 @@ export class Bridge {
     this.lists.free(log.get("regions"));
     this.control.release(log.at, layout.DirtyLog.size);
   }
-
-  /** As `control.allocate` and `control.release`. */
-  allocate(bytes: number): number {
-    return this.control.allocate(bytes);
-  }
-
-  release(at: number, bytes: number): void {
-    this.control.release(at, bytes);
-  }
 }

@@ -59,7 +59,7 @@ export class CaptureRings {
     const workers = bridge.workers.length;
     const tableBytes = layout.BURST * 4;
     this.blockBytes = workers * (layout.CaptureRing.size + tableBytes + ringBytes);
-    this.block = bridge.allocate(this.blockBytes);
+    this.block = bridge.control.allocate(this.blockBytes);
     for (let i = 0; i < workers; i++) {
       const ring = new Struct(bridge.views, layout.CaptureRing, this.block + i * layout.CaptureRing.size);
       const records = this.block + workers * layout.CaptureRing.size + i * (tableBytes + ringBytes);
@@ -73,7 +73,7 @@ export class CaptureRings {
   /** From now on frames of the port are recorded, as those of tap `number`. */
   attach(port: BridgePort, number: number): Promise<void> {
     return this.inTurn(async () => {
-      const struct = new Struct(this.bridge.views, layout.Tap, this.bridge.allocate(this.tapBytes));
+      const struct = new Struct(this.bridge.views, layout.Tap, this.bridge.control.allocate(this.tapBytes));
       struct.set("rings", this.block);
       struct.set("snapLength", this.snapLength);
       struct.set("number", number);
@@ -120,7 +120,7 @@ export class CaptureRings {
   close(): Promise<void> {
     return this.inTurn(async () => {
       for (const number of [...this.taps.keys()]) await this.detachNow(number);
-      if (this.rings.splice(0).length > 0) this.bridge.release(this.block, this.blockBytes);
+      if (this.rings.splice(0).length > 0) this.bridge.control.release(this.block, this.blockBytes);
     });
   }
 
@@ -132,7 +132,7 @@ export class CaptureRings {
     await this.bridge.setTaps(port, taps);
     this.past.set(number, this.counts(number));
     this.taps.delete(number);
-    this.bridge.release(struct.at, this.tapBytes);
+    this.bridge.control.release(struct.at, this.tapBytes);
   }
 
   private inTurn(change: () => Promise<void>): Promise<void> {
