@@ -20,6 +20,8 @@ export interface CoreSwitchOptions {
   /** A build of the core, and a memory that no living switch uses: shared unless it is the browser's build. */
   module: WebAssembly.Module;
   memory: WebAssembly.Memory;
+  /** Nobody has used the memory: it is zero, and pages that nothing touches cost nothing. Default false. */
+  fresh?: boolean;
   /** Default 1. */
   workers?: number;
   fdb?: Partial<{ limit: number; portLimit: number; ageingSeconds: number }>;
@@ -37,12 +39,15 @@ export class CoreSwitch {
   readonly core: CoreExports;
   readonly bridge: Bridge;
   readonly windowsStart: number;
+  /** Guests' RAM is zero before anybody empties it. */
+  readonly fresh: boolean;
   /** The clock of `poll`, in seconds: any second may be the first. */
   now = 1;
   observer: CoreObserver | undefined;
 
   constructor({ module, memory, workers = 1, fdb, chunkWindows, mapChunk, ...options }: CoreSwitchOptions) {
     this.memory = memory;
+    this.fresh = options.fresh ?? false;
     this.windowsStart = options.windowsStart ?? 8 * 1024 * 1024;
     this.core = options.instantiate?.(module, memory) ?? instantiateCore(module, memory, mapChunk);
     this.bridge = new Bridge({

@@ -75,7 +75,7 @@ export class GuestDevice {
     this.headerBytes = this.port.headerBytes;
     this.plainHeader = new Uint8Array(this.headerBytes);
     const sizes = options.regions ?? [options.ramBytes ?? 1024 * 1024];
-    this.ram = new DeviceRam(sw.bridge, options.base ?? 0x1_4000_0000n, sizes);
+    this.ram = new DeviceRam(sw.bridge, options.base ?? 0x1_4000_0000n, sizes, !sw.fresh);
     this.heap = { allocate: (bytes, align) => this.ram.allocate(bytes, align), release: () => {} };
     this.rings = new GuestRings(this.ram, this.port.features, this.size);
   }

@@ -53,7 +53,7 @@ export async function createLab(options: LabOptions = {}): Promise<Lab> {
   const module = await loadCore(build, options.wasm);
   return new Lab(
     options,
-    new CoreSwitch({ module, memory: labMemory(build, options.memoryMiB ?? 64), fdb: options.fdb }),
+    new CoreSwitch({ module, memory: labMemory(build, options.memoryMiB ?? 64), fresh: true, fdb: options.fdb }),
   );
 }
 

@@ -36,6 +36,8 @@ export class DeviceRam implements GuestMemory {
     bridge: Bridge,
     readonly base: bigint,
     sizes: readonly number[],
+    /** Whether the windows may hold what somebody else has left. */
+    used = true,
   ) {
     this.data = bridge.views.data;
     this.view = bridge.views.bytes;
@@ -46,7 +48,7 @@ export class DeviceRam implements GuestMemory {
       const window = bridge.windows.allocate(bytes + PAGE, PAGE);
       if (window === null)
         throw new Error(`${bytes} bytes of guest RAM do not fit the switch's memory: raise memoryMiB`);
-      this.view.fill(0, window, window + bytes + PAGE);
+      if (used) this.view.fill(0, window, window + bytes + PAGE);
       end -= BigInt(bytes);
       this.regions.unshift({ guestAddress: end, size: BigInt(bytes), window });
       const start = Number(end - base);
