@@ -1,11 +1,16 @@
-// `npm run bench`, `npm run bench:peers` and `npm run bench:cost`: makes the checkout ready (tools/prepare.mjs), compiles the benches into
+// `npm run bench`, `npm run bench:peers`, `npm run bench:cost` and `npm run conformance`: makes the checkout ready (tools/prepare.mjs), compiles the benches into
 // dist/bench and runs one of them with the words that follow its name. Nothing of them is part of the package.
 
 import { spawnSync } from "node:child_process";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-const PROGRAMS = { cases: "bench/cases/main.js", peers: "bench/peers/main.js", cost: "bench/cost/main.js" };
+const PROGRAMS = {
+  cases: "bench/cases/main.js",
+  peers: "bench/peers/main.js",
+  cost: "bench/cost/main.js",
+  conformance: "bench/conformance/main.js",
+};
 
 process.chdir(join(dirname(fileURLToPath(import.meta.url)), ".."));
 const [name, ...words] = process.argv.slice(2);

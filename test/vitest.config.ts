@@ -7,7 +7,7 @@ const source = (path: string) => fileURLToPath(new URL(`../src/testing/${path}`,
 const PROCESSES = [
   "test/switch/**/*.test.ts",
   "test/bench/run.test.ts",
-  "test/check/check.test.ts",
+  "test/check/{check,once}.test.ts",
   "test/cli/{check,demo}.test.ts",
   "test/testing/guide.test.ts",
   "test/guest/{front-end,guest-child,load-guest}.test.ts",

@@ -22,7 +22,10 @@ const STANDARD_MTU = 1500;
 /** For so long what OVS has learned outlives a pause, in seconds: while others are measured, no frame comes. */
 const MEMORY_S = 3600;
 
-/** Memory for the data path, in MiB; its buffers are as long as its MTU. */
+/** Ordinary memory, in MiB: a pool for each port, and a second one while a port changes its number of queues. */
+const ORDINARY_MEGABYTES = 1024;
+
+/** Memory for the data path in huge pages, in MiB; its buffers are as long as its MTU. */
 function megabytes(frameBytes: number): number {
   return isJumbo(frameBytes) ? 512 : 256;
 }
@@ -34,25 +37,32 @@ function isJumbo(frameBytes: number): boolean {
 /** Start-up settings, as words of ovs-vsctl: one poll-mode thread on one CPU. */
 export function openVswitchSettings({ cpu, hugePages, frameBytes }: PeerOptions): string[] {
   const mask = `0x${(1n << BigInt(cpu)).toString(16)}`;
-  const amount = megabytes(frameBytes);
+  const amount = hugePages ? megabytes(frameBytes) : ORDINARY_MEGABYTES;
   // Without huge pages the amount is an option of DPDK, and the words that OVS would add by itself contradict it.
   const extra = hugePages ? "--no-pci --no-telemetry" : `--no-huge --legacy-mem -m ${amount} --no-pci --no-telemetry`;
   return [
     ...["set", "Open_vSwitch", ".", `other_config:max-idle=${MEMORY_S * 1000}`],
     ...["other_config:dpdk-init=true", `other_config:dpdk-lcore-mask=${mask}`],
     ...[`other_config:pmd-cpu-mask=${mask}`, `other_config:dpdk-extra="${extra}"`],
-    ...(hugePages ? [`other_config:dpdk-socket-mem=${amount}`, `other_config:dpdk-socket-limit=${amount}`] : []),
+    ...(hugePages
+      ? [`other_config:dpdk-socket-mem=${amount}`, `other_config:dpdk-socket-limit=${amount}`]
+      : // A pool for all ports would have 262144 buffers, and ordinary memory that is too small for it is an error.
+        ["other_config:per-port-memory=true"]),
   ];
 }
 
-/** A bridge with two vhost-user ports on which OVS listens, as words of ovs-vsctl. */
-export function bridgeWords(frameBytes: number): string[] {
+/** A bridge with two vhost-user ports on which OVS listens, or which connect to these sockets, as words of ovs-vsctl. */
+export function bridgeWords(frameBytes: number, connectTo?: readonly [string, string]): string[] {
   const mtu = isJumbo(frameBytes) ? [`mtu_request=${frameBytes}`] : [];
   return [
     ...["--", "add-br", BRIDGE, "--", "set", "bridge", BRIDGE, "datapath_type=netdev"],
     `other_config:mac-aging-time=${MEMORY_S}`,
-    ...PORTS.flatMap((port) => [
-      ...["--", "add-port", BRIDGE, port, "--", "set", "Interface", port, "type=dpdkvhostuser", ...mtu],
+    ...PORTS.flatMap((port, i) => [
+      ...["--", "add-port", BRIDGE, port, "--", "set", "Interface", port],
+      ...(connectTo
+        ? ["type=dpdkvhostuserclient", `options:vhost-server-path=${connectTo[i]}`]
+        : ["type=dpdkvhostuser"]),
+      ...mtu,
     ]),
   ];
 }
@@ -83,8 +93,8 @@ export function openVswitch(rules: OvsRules): PeerKind {
           name,
           description: `${version()} ${rules === "normal" ? "NORMAL" : "fixed flow"}`,
           command: words,
-          sockets: [join(options.folder, PORTS[0]), join(options.folder, PORTS[1])],
-          role: "listens",
+          sockets: options.connectTo ?? [join(options.folder, PORTS[0]), join(options.folder, PORTS[1])],
+          role: options.connectTo ? "connects" : "listens",
           pids,
           pin: (cpu) => pinProcesses(pids, cpu),
           stop,
@@ -107,7 +117,8 @@ function version(): string {
 
 /** Starts both programs and makes the bridge; what was started stands in `processes`, also when this throws. */
 async function start(name: string, rules: OvsRules, options: PeerOptions, processes: PeerProcess[]): Promise<string> {
-  const { folder, cpu } = options;
+  const { folder } = options;
+  const cpu = options.spread ? undefined : options.cpu;
   // All three programs look for each other's files there, and DPDK for its own.
   const env = { OVS_RUNDIR: folder, OVS_LOGDIR: folder, OVS_DBDIR: folder, RUNTIME_DIRECTORY: folder };
   const database = join(folder, "conf.db");
@@ -127,9 +138,13 @@ async function start(name: string, rules: OvsRules, options: PeerOptions, proces
   const words = [VSWITCHD, `unix:${socket}`, "--no-chdir"];
   const vswitchd = launch("vswitchd", words);
   // The configuration is asked for at once and acted upon when DPDK has started.
-  vsctl("--no-wait", ...bridgeWords(options.frameBytes));
-  const needed = [...PORTS, `${BRIDGE}.mgmt`].map((file) => join(folder, file));
+  vsctl("--no-wait", ...bridgeWords(options.frameBytes, options.connectTo));
+  const made = options.connectTo ? [] : PORTS;
+  const needed = [...made, `${BRIDGE}.mgmt`].map((file) => join(folder, file));
   await vswitchd.until(() => needed.every(existsSync), "its ports were there", START_MS);
+  // A port has its number once it is in the data path, and -1 when it cannot be.
+  const numbers = () => PORTS.map((port) => vsctl("--if-exists", "get", "Interface", port, "ofport").trim());
+  await vswitchd.until(() => numbers().every((number) => /^-?\d+$/.test(number)), "its ports had numbers", START_MS);
   const problems = vsctl("--bare", "--columns=error", "list", "Interface", ...PORTS).trim();
   if (problems) throw new Error(`${name}: ${problems}`);
   if (rules === "flow") {

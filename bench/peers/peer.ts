@@ -5,10 +5,16 @@ export interface PeerOptions {
   folder: string;
   /** The CPU its data path runs on. */
   cpu: number;
+  /** Its other threads may run on every CPU; default: they are kept on that one too. */
+  spread?: boolean;
   /** 2 MiB pages may be used; else the peer gets ordinary memory. */
   hugePages: boolean;
   /** Longest frame that it must carry, in bytes. */
   frameBytes: number;
+  /** Queue pairs of each port; default 1. */
+  queues?: number;
+  /** The sockets of a peer that connects to them. */
+  connectTo?: [string, string];
 }
 
 export interface Peer {

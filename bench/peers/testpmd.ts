@@ -39,9 +39,9 @@ export function ealWords(cpu: number, hugePages: boolean, megabytes: number): st
 const MEGABYTES = 128;
 
 /** testpmd's own words, for every use of it. */
-export function applicationWords(mode: string): string[] {
+export function applicationWords(mode: string, queues = 1): string[] {
   return [
-    ...["--", "--interactive", `--forward-mode=${mode}`, "--nb-cores=1", "--rxq=1", "--txq=1"],
+    ...["--", "--interactive", `--forward-mode=${mode}`, "--nb-cores=1", `--rxq=${queues}`, `--txq=${queues}`],
     ...[`--total-num-mbufs=${MBUFS}`, "--disable-link-check", "--stats-period=0"],
   ];
 }
@@ -49,10 +49,11 @@ export function applicationWords(mode: string): string[] {
 /** The command line of a back-end with two sockets. */
 export function testpmdWords(mode: ForwardMode, sockets: readonly [string, string], options: PeerOptions): string[] {
   const peers = mode === "mac" ? [...MAC_FORWARD_GUESTS].map((mac, i) => `--eth-peer=${i},${mac}`) : [];
+  const { queues = 1 } = options;
   return [
     ...ealWords(options.cpu, options.hugePages, MEGABYTES),
-    ...sockets.map((socket, i) => `--vdev=net_vhost${i},iface=${socket},queues=1,tso=1`),
-    ...applicationWords(mode),
+    ...sockets.map((socket, i) => `--vdev=net_vhost${i},iface=${socket},queues=${queues},tso=1`),
+    ...applicationWords(mode, queues),
     "--auto-start",
     ...peers,
   ];

@@ -12,10 +12,13 @@ import type { Fd } from "../vhost-user/effects.js";
 import { PROTOCOL_F_MQ, PROTOCOL_F_REPLY_ACK } from "../vhost-user/features.js";
 import type { Payload, PayloadOf } from "../vhost-user/message.js";
 import type { Station } from "./frames.js";
-import type { Link } from "./link.js";
+import { type Link, OUTCOME_WORDS } from "./link.js";
 import { memTable, u64, vring, vringFd } from "./payloads.js";
 import { CheckRing } from "./ring.js";
-import { demand } from "./verdict.js";
+import { demand, NotOffered } from "./verdict.js";
+
+/** Of SET_VRING_ADDR: writes to the used ring are logged. */
+const VHOST_VRING_F_LOG = 1;
 
 const RAM_BYTES = 3 << 20;
 const GUEST_ADDRESS = 0x10_0000n;
@@ -42,6 +45,8 @@ export interface SetUpOptions {
   kick?: Fd | null;
   call?: Fd | null;
   enable?: boolean;
+  /** What is written to the used ring is to be logged. */
+  logged?: boolean;
 }
 
 export class CheckGuest {
@@ -121,8 +126,22 @@ export class CheckGuest {
       await link.say("SET_PROTOCOL_FEATURES", u64(agreed));
       link.acks = hasBit(agreed, PROTOCOL_F_REPLY_ACK);
     }
-    await link.done("SET_FEATURES", u64(this.features));
+    await this.setFeatures(offered);
     for (const ring of this.rings) ring.begin(this.features);
+  }
+
+  /** SET_FEATURES. Throws NotOffered when they lack VERSION_1 and are refused: a device may do that (virtio 1.3, 6.1). */
+  private async setFeatures(offered: bigint): Promise<void> {
+    const { link } = this;
+    const features = u64(this.features);
+    if (hasBit(this.features, VIRTIO_F_VERSION_1) || !hasBit(offered, VIRTIO_F_VERSION_1)) {
+      await link.done("SET_FEATURES", features);
+      return;
+    }
+    const outcome = await link.outcome("SET_FEATURES", features);
+    const said = `SET_FEATURES without VIRTIO_F_VERSION_1: ${OUTCOME_WORDS[outcome]}`;
+    if (outcome === "refused" || outcome === "closed") throw new NotOffered(said);
+    demand(outcome === "done" || outcome === "taken", said);
   }
 
   async giveMemory(files: readonly RamFile[] = this.files): Promise<void> {
@@ -137,10 +156,11 @@ export class CheckGuest {
   /** NUM, BASE, ADDR, CALL, KICK, and ENABLE where that is negotiated. `kick`, `call` null: bit 8, no descriptor. */
   async setUp(ring: CheckRing, more: SetUpOptions = {}): Promise<void> {
     const { index, size } = ring;
-    const { base = ring.base, kick = ring.kick, call = ring.call, enable = true } = more;
+    const { base = ring.base, kick = ring.kick, call = ring.call, enable = true, logged = false } = more;
     await this.link.done("SET_VRING_NUM", vring(index, size));
     await this.link.done("SET_VRING_BASE", vring(index, base));
-    await this.link.done("SET_VRING_ADDR", this.vringAddr(ring));
+    const log = logged ? { flags: VHOST_VRING_F_LOG, log: ring.place.used } : {};
+    await this.link.done("SET_VRING_ADDR", this.vringAddr(ring, log));
     await this.link.done("SET_VRING_CALL", vringFd(index, call === null), call === null ? [] : [call]);
     await this.link.done("SET_VRING_KICK", vringFd(index, kick === null), kick === null ? [] : [kick]);
     if (enable) await this.enable(ring, true);
@@ -169,6 +189,10 @@ export class CheckGuest {
 
   async startRings(): Promise<void> {
     for (const ring of this.rings) if (ring.index % 2 === 0) ring.offer();
+    // As QEMU does before it starts any: some back-ends look only then how many rings there are.
+    if (this.rings.length > 2) {
+      for (const { index, call } of this.rings) await this.link.done("SET_VRING_CALL", vringFd(index), [call]);
+    }
     for (const ring of this.rings) await this.setUp(ring);
     await this.link.settle();
   }

@@ -51,15 +51,19 @@ export class Link {
   private readonly framer = new Framer("replies");
   private readonly inbox: WireMessage[] = [];
   private ended: string | undefined;
+  /** What is wrong with the bytes that came: no message can be found in what follows. */
+  private garbled: string | undefined;
   private open = true;
 
   /**
    * @param fd a connected socket, from now on owned by this object
    * @param timeoutMs how long the back-end may take for one answer
+   * @param onClose told when it is closed from here
    */
   constructor(
     private readonly fd: Fd,
     readonly timeoutMs: number,
+    private readonly onClose: () => void = () => {},
   ) {
     this.pid = peerPid(fd);
   }
@@ -131,8 +135,10 @@ export class Link {
 
   /** What becomes of a request that nobody should carry out. */
   outcome(name: MessageName, payload: Payload = NONE, fds: readonly Fd[] = []): Promise<Outcome> {
-    const bytes = encodeMessage(MESSAGES[name].number, this.acks ? FLAG_NEED_REPLY : 0, payload);
-    return this.outcomeOf(bytes, fds);
+    const { number, reply } = MESSAGES[name];
+    // One that has a reply of its own needs no acknowledgement.
+    const flags = this.acks && reply === "ack" ? FLAG_NEED_REPLY : 0;
+    return this.outcomeOf(encodeMessage(number, flags, payload), fds);
   }
 
   /** The same for any bytes that begin with a header. A GET_FEATURES behind them shows whether the back-end goes on. */
@@ -150,8 +156,10 @@ export class Link {
         answer = message;
       }
     } catch (error) {
-      if (error instanceof Gone) return answer ? outcomeOfAnswer(answer) : "closed";
-      if (answer === undefined && error instanceof Failure && this.ended === undefined) return "silent";
+      // Whoever says "done" and leaves has not taken it.
+      if (error instanceof Gone) return answer && outcomeOfAnswer(answer) === "refused" ? "refused" : "closed";
+      const nothing = answer === undefined && this.ended === undefined && this.garbled === undefined;
+      if (nothing && error instanceof Failure) return "silent";
       throw error;
     }
     if (answer) return outcomeOfAnswer(answer);
@@ -178,6 +186,7 @@ export class Link {
     this.open = false;
     for (const fd of this.framer.abandon()) closeFd(fd);
     closeFd(this.fd);
+    this.onClose();
   }
 
   /** Takes what has arrived. */
@@ -190,7 +199,8 @@ export class Link {
       for (const fd of [...messages.flatMap(({ fds }) => fds), ...(fault?.fds ?? [])]) closeFd(fd);
       this.inbox.push(...messages);
       if (received.bytes === 0) this.ended = "the back-end closed the connection";
-      if (fault) throw new Failure(fault.reason);
+      if (fault) this.garbled = fault.reason;
+      if (this.garbled !== undefined) throw new Failure(this.garbled);
     }
   }
 

@@ -18,6 +18,8 @@ export interface CaseResult {
   /** What came instead, what is not offered, why it was skipped; may be empty after a pass. */
   came: string;
   milliseconds: number;
+  /** The last lines that a back-end started here wrote meanwhile; of what failed or crashed. */
+  wrote?: string[];
 }
 
 export interface CheckReport extends Target {
@@ -25,6 +27,8 @@ export interface CheckReport extends Target {
   /** ISO 8601. */
   started: string;
   seconds: number;
+  /** Cases that were left out because the run was interrupted. */
+  notRun: number;
   cases: CaseResult[];
 }
 
@@ -43,7 +47,7 @@ export function counts(cases: readonly CaseResult[]): string {
 }
 
 /** A table of all cases, what went wrong in full below it, and the sum. */
-export function reportText({ cases, seconds }: CheckReport): string {
+export function reportText({ cases, seconds, notRun }: CheckReport): string {
   const rows = cases.map(({ id, room, title, verdict, came }) => [
     words(verdict),
     id,
@@ -55,10 +59,17 @@ export function reportText({ cases, seconds }: CheckReport): string {
     ["verdict", "case", "room", "what", ""].map((title) => ({ title })),
     rows,
   );
-  const wrong = cases.filter(isBad).map(({ id, title, clause, verdict, came }) => {
-    return `${id}  ${title}\n  specification: ${clause}\n  ${verdict === "crashed" ? "crashed" : "came"}: ${came}`;
+  const wrong = cases.filter(isBad).map(({ id, title, clause, verdict, came, wrote = [] }) => {
+    const lines = [
+      `${id}  ${title}`,
+      `  specification: ${clause}`,
+      `  ${verdict === "crashed" ? "crashed" : "came"}: ${came}`,
+      ...(wrote.length > 0 ? ["  the back-end wrote:", ...wrote.map((line) => `    ${line}`)] : []),
+    ];
+    return lines.join("\n");
   });
-  return [table, ...wrong, `${counts(cases)} in ${seconds.toFixed(1)} s`].join("\n\n");
+  const sum = `${counts(cases)} in ${seconds.toFixed(1)} s`;
+  return [table, ...wrong, notRun > 0 ? `${sum}; interrupted, ${notRun} more were not run` : sum].join("\n\n");
 }
 
 /** The same for programs. Feature sets are given by name. */
@@ -81,14 +92,15 @@ export function reportJunit({ cases, seconds, started }: CheckReport): string {
   return junitXml("ringbridge check", suites, seconds * 1000);
 }
 
-function testCase({ id, room, title, clause, verdict, came, milliseconds }: CaseResult): JunitCase {
+function testCase({ id, room, title, clause, verdict, came, milliseconds, wrote = [] }: CaseResult): JunitCase {
   const named = { classname: `check.${room}`, name: `${id} ${title}`, milliseconds };
   if (verdict === "pass") return named;
   if (verdict === "not-offered" || verdict === "skipped") {
     return { ...named, problem: { kind: "skipped", message: `${words(verdict)}: ${came}` } };
   }
   const kind = verdict === "crashed" ? "error" : "failure";
-  return { ...named, problem: { kind, message: came, type: verdict, text: `specification: ${clause}` } };
+  const text = [`specification: ${clause}`, ...(wrote.length > 0 ? ["the back-end wrote:", ...wrote] : [])].join("\n");
+  return { ...named, problem: { kind, message: came, type: verdict, text } };
 }
 
 function words(verdict: Verdict): string {

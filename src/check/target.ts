@@ -1,6 +1,6 @@
 // The back-end under test: its sockets, how one gets a connection to each, and what can be seen of its process.
 
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { PROTOCOL_F_CONFIGURE_MEM_SLOTS, PROTOCOL_F_MQ } from "../vhost-user/features.js";
 import { hasBit } from "../core/feature-bits.js";
@@ -12,6 +12,8 @@ import { isSystemError } from "../sys/system-error.js";
 import type { Fd } from "../vhost-user/effects.js";
 import { u64 } from "./payloads.js";
 import { Link } from "./link.js";
+import type { OneByOne } from "./once.js";
+import { START_MS } from "./restart.js";
 import { Failure } from "./verdict.js";
 import { within } from "./wait.js";
 
@@ -42,6 +44,8 @@ export class Sockets {
   constructor(
     readonly target: Target,
     readonly timeoutMs: number,
+    /** Of a back-end that serves one connection at each socket and ends. */
+    readonly once?: OneByOne,
   ) {}
 
   /** Makes the sockets, where that is ours to do. Throws a SystemError when a path cannot be had. */
@@ -55,9 +59,10 @@ export class Sockets {
 
   /** A new connection to one of the sockets. Throws a Failure when there is none to be had within the time limit. */
   async connect(port: number): Promise<Link> {
-    const path = this.target.sockets[port]!;
-    const fd = this.target.role === "listen" ? await this.accept(path) : await this.dial(path);
-    const link = new Link(fd, this.timeoutMs);
+    await this.once?.prepare(port);
+    const fd = this.target.role === "listen" ? await this.accept(port) : await this.dial(port);
+    this.once?.opened(port);
+    const link = new Link(fd, this.timeoutMs, () => this.once?.closed(port));
     this.pid = link.pid ?? this.pid;
     return link;
   }
@@ -104,9 +109,15 @@ export class Sockets {
     }
   }
 
-  /** True when the process is known to have ended. */
+  /** True when the process is known to have ended, also when nobody has asked yet how. */
   isGone(pid: number | undefined): boolean {
-    return pid !== undefined && !existsSync(`/proc/${pid}`);
+    if (pid === undefined) return false;
+    try {
+      // The state follows the program's name, which stands in brackets and may have any in it (proc(5)).
+      return /^[ZX]/.test(readFileSync(`/proc/${pid}/stat`, "latin1").split(") ").at(-1)!);
+    } catch {
+      return true;
+    }
   }
 
   close(): void {
@@ -117,23 +128,41 @@ export class Sockets {
     this.listeners.clear();
   }
 
-  private async dial(path: string): Promise<Fd> {
-    const end = performance.now() + this.timeoutMs;
+  private async dial(port: number): Promise<Fd> {
+    const path = this.target.sockets[port]!;
+    const end = performance.now() + this.patienceMs;
     for (;;) {
       try {
         return connectUnix(path);
       } catch (error) {
         if (!isSystemError(error, "ENOENT", "ECONNREFUSED", "EAGAIN")) throw error;
+        this.demandAlive(port);
         if (performance.now() >= end) throw new Failure(`nobody listens on ${path} (${error.code})`);
       }
       await sleep(RETRY_MS);
     }
   }
 
-  private async accept(path: string): Promise<Fd> {
+  private async accept(port: number): Promise<Fd> {
+    const path = this.target.sockets[port]!;
     const listener = this.listeners.get(path)!;
-    const fd = await within(this.timeoutMs, () => acceptUnix(listener) ?? undefined);
-    if (fd === undefined) throw new Failure(`nobody connected to ${path} within ${this.timeoutMs / 1000} s`);
+    const fd = await within(this.patienceMs, () => {
+      const accepted = acceptUnix(listener) ?? undefined;
+      if (accepted === undefined) this.demandAlive(port);
+      return accepted;
+    });
+    if (fd === undefined) throw new Failure(`nobody connected to ${path} within ${this.patienceMs / 1000} s`);
     return fd;
+  }
+
+  /** How long a connection may take to be had: a process may have to start first. */
+  private get patienceMs(): number {
+    return this.once ? START_MS : this.timeoutMs;
+  }
+
+  private demandAlive(port: number): void {
+    const ended = this.once?.ended(port);
+    if (ended !== undefined)
+      throw new Failure(`${this.target.sockets[port]}: its command ended before a connection (${ended})`);
   }
 }

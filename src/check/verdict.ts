@@ -15,6 +15,9 @@ export class Failure extends Error {}
 /** The back-end closed the connection. */
 export class Gone extends Failure {}
 
+/** The back-end says during the case that it does not offer what the case is about. */
+export class NotOffered extends Error {}
+
 /** The case needs something that this back-end, machine or command line does not have. */
 export class Skip extends Error {}
 

@@ -62,7 +62,17 @@ export function addBenchCommands(program: Command, { io, perform }: ProgramParts
     .description("examine any vhost-user net back-end: what the specifications say, hostile guests, case by case")
     .option("--backend <sockets>", "a.sock or a.sock,b.sock[:listen]; with two, frames are passed between them")
     .option("--only <list>", "cases or rooms: F3,M*,traffic")
-    .option("--restart <command>", "starts the back-end, at the beginning if it is not there and after a crash")
+    .option("--except <list>", "cases or rooms to be left out, such as what is known to fail")
+    .option(
+      "--restart <command>",
+      "starts the back-end, at the beginning if it is not there and after a crash",
+      (command: string, before: string[] = []) => [...before, command],
+    )
+    .option(
+      "--once",
+      "the back-end serves one connection and ends: --restart, given for each socket, starts it for each",
+    )
+    .option("--log <file>", "write there what the back-end writes that --restart starts")
     .option("--timeout <s>", "seconds that the back-end may take for one answer (default: 2)", positiveNumber)
     .option("--json <file>", "write the result as JSON")
     .option("--junit <file>", "write the result as JUnit's XML")

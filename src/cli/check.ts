@@ -1,11 +1,11 @@
 // `ringbridge check`: examines a vhost-user net back-end, and says case by case what is right and what is wrong with it.
 
-import { writeFileSync } from "node:fs";
+import { closeSync, openSync, writeFileSync } from "node:fs";
 import { isAbsolute, resolve } from "node:path";
 import type { CheckCase } from "../check/case.js";
 import { chooseCases } from "../check/cases.js";
 import { isBad, reportJson, reportJunit, reportText } from "../check/report.js";
-import { runCheck } from "../check/run.js";
+import { type CheckOptions, runCheck } from "../check/run.js";
 import type { Target } from "../check/target.js";
 import { type Io, UsageError } from "./io.js";
 import { renderTable } from "./table.js";
@@ -14,7 +14,9 @@ import { renderTable } from "./table.js";
 export interface CheckFlags {
   backend?: string;
   only?: string;
-  restart?: string;
+  restart?: string[];
+  once?: boolean;
+  log?: string;
   timeout?: number;
   junit?: string;
   json?: string;
@@ -32,7 +34,9 @@ export async function checkCommand(flags: CheckFlags, io: Io): Promise<number> {
     return 0;
   }
   const target = parseTarget(flags.backend);
+  const start = startOf(flags, target);
   const timeoutMs = (flags.timeout ?? DEFAULT_TIMEOUT_S) * 1000;
+  for (const flag of ["json", "junit", "log"] as const) demandWritable(flag, flags[flag]);
   let signals = 0;
   const onSignal = () => {
     if (++signals > 1) io.exit(1);
@@ -41,10 +45,13 @@ export async function checkCommand(flags: CheckFlags, io: Io): Promise<number> {
   io.signals.on("SIGTERM", onSignal);
   const progress = new Progress(io);
   try {
-    const report = await runCheck({ ...target, timeoutMs, restart: flags.restart }, cases, {
+    const report = await runCheck({ ...target, ...start, timeoutMs, log: flags.log }, cases, {
       begins: (it, number, of) => progress.show(it, number, of),
       ended: (result) => progress.tell(isBad(result) ? `${result.verdict}  ${result.id}  ${result.title}` : undefined),
       interrupted: () => signals > 0,
+      warns: (why) => {
+        progress.tell(`no frame passes from one socket to the other, so cases with two sockets will fail: ${why}`);
+      },
     });
     progress.end();
     if (flags.json !== undefined) writeFileSync(flags.json, reportJson(report));
@@ -68,6 +75,31 @@ export function parseTarget(text: string | undefined): Target {
   return { sockets, role: (match?.[2] ?? "connect") as Target["role"] };
 }
 
+/** What --restart and --once say. Throws a UsageError when they do not go together. */
+function startOf(
+  { restart = [], once = false }: CheckFlags,
+  { sockets }: Target,
+): Pick<CheckOptions, "restart" | "once"> {
+  if (once && restart.length !== sockets.length) {
+    const needed = sockets.length === 1 ? "--restart" : "--restart twice, for the first and for the second socket";
+    throw new UsageError(`--once: the back-end is started for each connection, so give ${needed}`);
+  }
+  if (!once && restart.length > 1) {
+    throw new UsageError("--restart is given twice: only with --once, where each socket has a command of its own");
+  }
+  return { restart, once };
+}
+
+/** Throws a UsageError when a file that is written at the end could not be. */
+function demandWritable(flag: string, file: string | undefined): void {
+  if (file === undefined) return;
+  try {
+    closeSync(openSync(file, "a"));
+  } catch (error) {
+    throw new UsageError(`--${flag} ${file} cannot be written (${(error as NodeJS.ErrnoException).code ?? error})`);
+  }
+}
+
 function chosen({ only }: CheckFlags): CheckCase[] {
   try {
     return chooseCases(only?.split(","));
@@ -84,14 +116,22 @@ function list(cases: readonly CheckCase[]): string {
   );
 }
 
-/** Which case is running: one line on standard error that is drawn anew on a terminal, else only what went wrong. */
+/**
+ * Which case is running: one line on standard error that is drawn anew on a terminal, else a line for each room that is
+ * entered; and what went wrong.
+ */
 class Progress {
   private drawn = false;
+  private room = "";
 
   constructor(private readonly io: Io) {}
 
-  show({ id, title }: CheckCase, number: number, of: number): void {
-    if (this.io.stderr.isTTY !== true) return;
+  show({ id, title, room }: CheckCase, number: number, of: number): void {
+    if (this.io.stderr.isTTY !== true) {
+      if (room !== this.room) this.io.stderr.write(`[${number}/${of}] ${room}\n`);
+      this.room = room;
+      return;
+    }
     this.io.stderr.write(`\r\x1b[K${`[${number}/${of}] ${id} ${title}`.slice(0, 110)}`);
     this.drawn = true;
   }

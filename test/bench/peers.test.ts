@@ -163,8 +163,16 @@ describe("OVS", () => {
     expect(huge).toContain("other_config:pmd-cpu-mask=0x8");
     expect(huge.join(" ")).toContain("dpdk-socket-mem=256");
     const ordinary = openVswitchSettings({ ...OPTIONS, hugePages: false }).join(" ");
-    expect(ordinary).toContain("--no-huge --legacy-mem -m 256");
+    expect(ordinary).toContain("--no-huge --legacy-mem -m 1024");
     expect(ordinary).not.toContain("dpdk-socket-mem");
+    expect(ordinary).toContain("per-port-memory=true");
+  });
+
+  it("listens, or connects to sockets", () => {
+    expect(bridgeWords(1518).filter((word) => word === "type=dpdkvhostuser")).toHaveLength(2);
+    const words = bridgeWords(1518, ["/a", "/b"]);
+    expect(words.filter((word) => word === "type=dpdkvhostuserclient")).toHaveLength(2);
+    expect(words).toContain("options:vhost-server-path=/b");
   });
 
   it("gets a longer MTU only for frames that need one", () => {

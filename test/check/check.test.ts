@@ -56,7 +56,7 @@ const FAULTS: Record<string, Fault> = {
   },
   "acknowledges what nobody asked to": {
     faults: { acksAll: true },
-    caught: ["N4", "N5"],
+    caught: ["N4"],
     says: /reply to SET_OWNER/,
     only: ["N4", "N5", "F12a"],
   },
@@ -114,7 +114,10 @@ describeLinux("ringbridge check", () => {
   }
 
   function check({ sockets }: FakeBackEnd, only: string[] = ASKED, restart?: string): Promise<CheckReport> {
-    return runCheck({ sockets, role: "connect", timeoutMs: TIMEOUT_MS, restart }, chooseCases(only));
+    return runCheck(
+      { sockets, role: "connect", timeoutMs: TIMEOUT_MS, restart: restart === undefined ? [] : [restart] },
+      chooseCases(only),
+    );
   }
 
   const bad = ({ cases }: CheckReport) => cases.filter(({ verdict }) => verdict !== "pass").map(({ id }) => id);
@@ -144,6 +147,32 @@ describeLinux("ringbridge check", () => {
     ["no reply", { hangsOn: "GET_FEATURES" }, /did not come within 0\.3 s/],
   ] as const)("one with %s is no back-end to begin with", async (_, faults, says) => {
     await expect(check(fake(faults))).rejects.toThrow(says);
+  });
+
+  test("one that refuses drivers without VERSION_1 does not offer them, which it need not", async () => {
+    const report = await check(fake({ modernOnly: true }), ["T1", "F31", "F43"]);
+    expect(report.cases.map(({ id, verdict }) => [id, verdict])).toEqual([
+      ["T1", "pass"],
+      ["F31", "not-offered"],
+      ["F43", "not-offered"],
+    ]);
+    expect(report.cases[1]!.came).toBe("SET_FEATURES without VIRTIO_F_VERSION_1: the connection was closed");
+  });
+
+  test("whoever acknowledges what it refuses as done, and leaves, has refused it", async () => {
+    const report = await check(fake({ leaves: true }), ["M42a", "M21a", "M22b", "M24a", "N3"]);
+    expect(bad(report)).toEqual([]);
+  });
+
+  test("a warning says at the beginning when no frame passes", async () => {
+    const [one, other] = [fake({}, 1), fake({}, 1)];
+    const warnings: string[] = [];
+    const sockets = [one.sockets[0]!, other.sockets[0]!];
+    const report = await runCheck({ sockets, role: "connect", timeoutMs: TIMEOUT_MS }, chooseCases(["N3", "T1"]), {
+      warns: (text) => warnings.push(text),
+    });
+    expect(warnings).toEqual(["no frame came from socket 2 to socket 1 within 0.9 s"]);
+    expect(report.cases.map(({ verdict }) => verdict)).toEqual(["pass", "fail"]);
   });
 
   test("other features every time", async () => {

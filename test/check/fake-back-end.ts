@@ -37,6 +37,10 @@ export interface Faults extends DeviceFaults {
   crashesOn?: MessageName | number;
   /** The request after which it says nothing more, to anybody. */
   hangsOn?: MessageName;
+  /** Closes the connection of a driver without VERSION_1. */
+  modernOnly?: boolean;
+  /** Says that what it refuses is done, and closes the connection. */
+  leaves?: boolean;
   /** Offers something else every time. */
   changesFeatures?: boolean;
   /** Descriptors of what it refuses stay open. */
@@ -190,8 +194,9 @@ class FakeConnection {
       return;
     }
     const asked = (message.flags & FLAG_NEED_REPLY) !== 0 && this.acks && !faults.forgetsAcks;
-    const value = reply === "done" || faults.refusesNothing ? 0n : 1n;
+    const value = reply === "done" || faults.refusesNothing || faults.leaves ? 0n : 1n;
     if (asked || faults.acksAll) this.answer(message.request, { kind: "u64", value });
+    if (reply === "refused" && faults.leaves) this.close();
   }
 
   private carryOut(name: MessageName, payload: Payload, fds: readonly Fd[]): Reply {
@@ -205,6 +210,8 @@ class FakeConnection {
         this.acks = payload.kind === "u64" && (payload.value & REPLY_ACK) !== 0n;
         return "done";
       case "SET_FEATURES":
+        if (this.owner.faults.modernOnly && payload.kind === "u64" && (payload.value & (1n << 32n)) === 0n)
+          return "close";
         return payload.kind === "u64" && (payload.value & ~FEATURES) === 0n ? "done" : "refused";
       case "SET_OWNER":
         return "done";

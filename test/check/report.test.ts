@@ -22,6 +22,7 @@ const report: CheckReport = {
   offer: { features: 1n << 32n, protocolFeatures: 8n, queuePairs: 2, memSlots: 8 },
   started: "2026-01-02T03:04:05.000Z",
   seconds: 7.5,
+  notRun: 0,
   cases: [
     result("F1", "pass"),
     result("M1", "fail", "byte \u0000 came"),

@@ -19,6 +19,10 @@ test.each([
   [[], /--backend is needed: write a\.sock or a\.sock,b\.sock/],
   [["--backend", "/a,/b,/c"], /--backend \/a,\/b,\/c: one socket or two/],
   [["--backend", "/a,/a"], /a socket is given twice/],
+  [["--backend", "/a", "--once"], /--once: the back-end is started for each connection, so give --restart/],
+  [["--backend", "/a,/b", "--once", "--restart", "x"], /give --restart twice, for the first and for the second socket/],
+  [["--backend", "/a", "--restart", "x", "--restart", "y"], /--restart is given twice: only with --once/],
+  [["--backend", "/a", "--json", "/nonexistent/a.json"], /--json \/nonexistent\/a\.json cannot be written \(ENOENT\)/],
   [["--backend", "/a", "--only", "X9"], /--only X9: there is no case "X9"/],
   [["--backend", "/a", "--timeout", "0"], /It must be a number above 0/],
 ])("bad usage %j", async (words, says) => {

@@ -11,6 +11,7 @@ import type { CheckCase } from "../case.js";
 import type { CheckGuest } from "../guest.js";
 import { OUTCOME_WORDS, mustRefuse } from "../link.js";
 import { memRegion, memTable, vring, vringFd } from "../payloads.js";
+import { demand } from "../verdict.js";
 
 const room = "memory";
 const ACKS = { features: [VHOST_USER_F_PROTOCOL_FEATURES], protocol: [PROTOCOL_F_REPLY_ACK] };
@@ -112,10 +113,21 @@ export const BAD_MEMORY_CASES: CheckCase[] = [
       return mustRefuse(await guest.link.outcomeOf(bytes, [file(guest), file(guest)]));
     },
   },
-  badTable("M23a", "with regions that overlap", "guest memory has one place for each address", [
-    good,
-    { ...good, guestAddress: good.guestAddress + PAGE, userAddress: good.userAddress + good.size },
-  ]),
+  {
+    id: "M23a",
+    room,
+    title: "SET_MEM_TABLE with regions that overlap does no harm",
+    // The specification does not forbid it. Who takes it has chosen which of them is meant.
+    clause: `${REGIONS}; guest memory has one place for each address`,
+    sockets: 1,
+    run: async (bench) => {
+      const guest = await bench.negotiated();
+      const over = { ...good, guestAddress: good.guestAddress + PAGE, userAddress: good.userAddress + good.size };
+      const outcome = await guest.link.outcome("SET_MEM_TABLE", memTable(good, over), [file(guest), file(guest)]);
+      demand(outcome !== "silent", OUTCOME_WORDS[outcome]);
+      return ringsAt(guest, over.userAddress, OUTCOME_WORDS[outcome]);
+    },
+  },
   {
     id: "M23b",
     room,

@@ -9,7 +9,7 @@ import { frame } from "../frames.js";
 import type { CheckGuest } from "../guest.js";
 import { OUTCOME_WORDS } from "../link.js";
 import { u64 } from "../payloads.js";
-import { demand } from "../verdict.js";
+import { demand, Skip } from "../verdict.js";
 import { within } from "../wait.js";
 
 const room = "lifecycle";
@@ -77,6 +77,7 @@ export const LIFECYCLE_CASES: CheckCase[] = [
     clause: "robustness: a back-end outlives its guests; /proc tells",
     sockets: 1,
     run: async (bench) => {
+      if (bench.sockets.once) throw new Skip("its process ends with the connection");
       const once = async () => {
         const guest = await bench.started();
         guest.link.close();

@@ -173,7 +173,7 @@ export const MEMORY_CASES: CheckCase[] = [
         pieces.map((address) => ({ address, length: 26, writable: true })),
         pieces[0]!,
       );
-      for (const ring of b.rings) await b.setUp(ring);
+      for (const ring of b.rings) await b.setUp(ring, { logged: true });
       await b.link.settle();
       await bench.open(b, a);
       const bytes = frame(1, 2, 1514, 1);

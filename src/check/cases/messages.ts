@@ -6,9 +6,9 @@ import { PROTOCOL_F_REPLY_ACK } from "../../vhost-user/features.js";
 import { encodeMessage, FLAG_NEED_REPLY, FLAG_REPLY, HEADER_SIZE, MESSAGES } from "../../vhost-user/message.js";
 import { withEventFd } from "./attachments.js";
 import type { CheckCase } from "../case.js";
-import { type Link, OUTCOME_WORDS, mustRefuse } from "../link.js";
+import { OUTCOME_WORDS, mustRefuse } from "../link.js";
 import { NONE, u64, vringFd } from "../payloads.js";
-import { demand, Gone } from "../verdict.js";
+import { demand, Gone, Skip } from "../verdict.js";
 
 const room = "messages";
 /** Between two pieces of a message. */
@@ -111,6 +111,7 @@ export const MESSAGE_CASES: CheckCase[] = [
     clause: "vhost-user has one front-end at a time; what becomes of others is the back-end's to say",
     sockets: 1,
     run: async (bench) => {
+      if (bench.sockets.once) throw new Skip("it serves one connection");
       if (bench.sockets.target.role === "listen") return "it connects to one socket once";
       const first = await bench.link();
       await first.settle();
@@ -123,25 +124,43 @@ export const MESSAGE_CASES: CheckCase[] = [
   },
   ...(
     [
-      ["M26a", "a payload of 4 GiB is announced", (l) => l.write(header(MESSAGES.SET_FEATURES.number, 1, 0xffff_ffff))],
-      ["M26b", "a payload of 1 MiB is announced", (l) => l.write(header(MESSAGES.SET_FEATURES.number, 1, 1 << 20))],
-      ["M27a", "protocol version 0", (l) => l.write(header(MESSAGES.GET_FEATURES.number, 0, 0))],
-      ["M27b", "protocol version 2", (l) => l.write(header(MESSAGES.GET_FEATURES.number, 2, 0))],
-    ] satisfies [string, string, (link: Link) => Promise<void>][]
+      ["M26a", "4 GiB", 0xffff_ffff],
+      ["M26b", "1 MiB", 1 << 20],
+    ] as const
   ).map(
-    ([id, title, send]): CheckCase => ({
+    ([id, amount, size]): CheckCase => ({
       id,
       room,
-      title: `${title}: the connection is closed`,
-      clause: id.startsWith("M26")
-        ? "vhost-user, Header: size is that of the payload, and no payload is so large (VPP)"
-        : "vhost-user, Header: the lower 2 bits are the version, 0x01",
+      title: `a payload of ${amount} is announced: the connection is closed`,
+      clause: "vhost-user, Header: size is that of the payload, and no payload is so large (VPP)",
       sockets: 1,
       run: async (bench) => {
         const link = await bench.link();
         await link.settle();
-        await send(link);
+        await link.write(header(MESSAGES.SET_FEATURES.number, 1, size));
         demand(await link.closes(), "it stays open");
+      },
+    }),
+  ),
+  ...(
+    [
+      ["M27a", 0],
+      ["M27b", 2],
+    ] as const
+  ).map(
+    ([id, version]): CheckCase => ({
+      id,
+      room,
+      title: `protocol version ${version} does no harm`,
+      // What one does with another version is not said: rust-vmm closes, DPDK and libvhost-user do not look.
+      clause: "vhost-user, Header: the lower 2 bits are the version, 0x01",
+      sockets: 1,
+      run: async (bench) => {
+        const link = await bench.link();
+        await link.settle();
+        const outcome = await link.outcomeOf(header(MESSAGES.SET_OWNER.number, version, 0));
+        demand(outcome !== "silent", OUTCOME_WORDS[outcome]);
+        return OUTCOME_WORDS[outcome];
       },
     }),
   ),
