@@ -21,13 +21,16 @@ export interface Examined {
   title: string;
   /** How it is set up, in a few words for a table. */
   how: string;
-  /** Seconds for one answer: what connects to us looks for us once a second. */
+  /** Seconds for one answer. */
   timeout: number;
   /** What `ringbridge check` is told of it. Throws an Error with what is missing on this machine. */
   words(folder: string): Promise<string[]>;
   /** Program and version, for a run in this folder. */
   version(folder: string): string;
 }
+
+/** It makes its port anew when the number of queues changes, and looks for a server once a second; in seconds. */
+const OVS_TIMEOUT = 3;
 
 /** Peers that are started by a process of their own, `back-end.ts`, into a folder that it empties first. */
 export const STARTED: Record<string, { kind: PeerKind; connects: boolean }> = {
@@ -42,12 +45,12 @@ export const versionFile = (folder: string) => join(folder, "version");
 /** Sockets that are made for a peer that connects. */
 export const socketsFor = (folder: string): [string, string] => [join(folder, "a.sock"), join(folder, "b.sock")];
 
-function started(name: string, title: string, how: string, sockets?: [string, string]): Examined {
+function started(name: string, title: string, how: string, timeout: number, sockets?: [string, string]): Examined {
   return {
     name,
     title,
     how,
-    timeout: sockets ? 1 : 3,
+    timeout,
     words: async (folder) => {
       const at = sockets ? sockets.map((file) => join(runFolder(folder), file)).join(",") : undefined;
       const backEnd = at ?? `${socketsFor(folder).join(",")}:listen`;
@@ -99,9 +102,12 @@ const vhostUserBridge: Examined = {
 export const BACK_ENDS: readonly Examined[] = [
   ourselves("ringbridge", "ringbridge", "listen"),
   ourselves("ringbridge-connect", "ringbridge, connecting", "connect"),
-  started("testpmd", "testpmd", `\`io\`, two net_vhost of ${QUEUES} queue pairs, \`--no-huge\``, ["a.sock", "b.sock"]),
-  started("ovs-dpdk", "OVS-DPDK", "NORMAL, two dpdkvhostuser ports", ["vhost0", "vhost1"]),
-  started("ovs-dpdk-client", "OVS-DPDK, connecting", "NORMAL, two dpdkvhostuserclient ports"),
+  started("testpmd", "testpmd", `\`io\`, two net_vhost of ${QUEUES} queue pairs, \`--no-huge\``, 1, [
+    "a.sock",
+    "b.sock",
+  ]),
+  started("ovs-dpdk", "OVS-DPDK", "two dpdkvhostuser ports", OVS_TIMEOUT, ["vhost0", "vhost1"]),
+  started("ovs-dpdk-client", "OVS-DPDK, connecting", "two dpdkvhostuserclient ports", OVS_TIMEOUT),
   vhostUserBridge,
 ];
 

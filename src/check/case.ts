@@ -109,7 +109,7 @@ export class Workbench {
       from.send(frame(from.station, to.station, FRAME_MIN, OPENING));
       const arrived = await within(
         OPENING_MS,
-        () => to.receive().some((it) => frameNumber(it.frame) === OPENING) || undefined,
+        () => to.receiveAll().some((it) => frameNumber(it.frame) === OPENING) || undefined,
       );
       if (arrived) return;
       demand(

@@ -35,11 +35,20 @@ export const CASES: readonly CheckCase[] = [
 ];
 
 /**
- * The cases that one of the patterns means: an id, a room, either with * for any characters; "M21" also means M21a to M21z.
+ * The cases that one of the patterns means, less those that `except` means: an id, a room, either with * for any characters; "M21" also means M21a to M21z.
  * Throws an Error with a sentence for a pattern that means none.
  */
-export function chooseCases(patterns: readonly string[] | undefined, cases = CASES): CheckCase[] {
-  if (patterns === undefined) return [...cases];
+export function chooseCases(
+  patterns: readonly string[] | undefined,
+  except: readonly string[] = [],
+  cases = CASES,
+): CheckCase[] {
+  const left = meant(except, cases);
+  const chosen = patterns === undefined ? new Set(cases) : meant(patterns, cases);
+  return cases.filter((it) => chosen.has(it) && !left.has(it));
+}
+
+function meant(patterns: readonly string[], cases: readonly CheckCase[]): Set<CheckCase> {
   const chosen = new Set<CheckCase>();
   for (const pattern of patterns) {
     const quoted = pattern.replace(/[.+?^${}()|[\]\\]/g, "\\$&").replaceAll("*", ".*");
@@ -48,5 +57,5 @@ export function chooseCases(patterns: readonly string[] | undefined, cases = CAS
     if (found.length === 0) throw new Error(`there is no case "${pattern}": ringbridge check --list names them`);
     for (const it of found) chosen.add(it);
   }
-  return cases.filter((it) => chosen.has(it));
+  return chosen;
 }

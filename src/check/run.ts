@@ -169,9 +169,10 @@ class Runner {
   private async attempt(it: CheckCase): Promise<[Verdict, string]> {
     const bench = new Workbench(this.memory, this.sockets, this.offer!);
     const limit = new AbortController();
-    const late = sleep(CASE_TIMEOUTS * this.sockets.timeoutMs, undefined, { signal: limit.signal }).then(
+    const most = CASE_TIMEOUTS * this.sockets.timeoutMs;
+    const late = sleep(most, undefined, { signal: limit.signal }).then(
       () => {
-        throw new Failure("it took longer than a case may");
+        throw new Failure(`it was not done within ${most / 1000} s, ${CASE_TIMEOUTS} times what one answer may take`);
       },
       () => undefined,
     );

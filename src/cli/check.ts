@@ -14,6 +14,7 @@ import { renderTable } from "./table.js";
 export interface CheckFlags {
   backend?: string;
   only?: string;
+  except?: string;
   restart?: string[];
   once?: boolean;
   log?: string;
@@ -100,12 +101,16 @@ function demandWritable(flag: string, file: string | undefined): void {
   }
 }
 
-function chosen({ only }: CheckFlags): CheckCase[] {
+function chosen({ only, except }: CheckFlags): CheckCase[] {
+  let cases: CheckCase[];
   try {
-    return chooseCases(only?.split(","));
+    cases = chooseCases(only?.split(","), except?.split(","));
   } catch (error) {
-    throw new UsageError(`--only ${only}: ${(error as Error).message}`);
+    const flags = [only && `--only ${only}`, except && `--except ${except}`].filter(Boolean).join(" ");
+    throw new UsageError(`${flags}: ${(error as Error).message}`);
   }
+  if (cases.length === 0) throw new UsageError(`--except ${except} leaves no case`);
+  return cases;
 }
 
 function list(cases: readonly CheckCase[]): string {

@@ -62,7 +62,7 @@ const FAULTS: Record<string, Fault> = {
   },
   "refuses nothing": {
     faults: { refusesNothing: true },
-    caught: ["M42a", "M25", "M5a", "M5b", "M43a", "M43b", "M4", "M21a", "M22a", "M22b", "M24a", "M24b"],
+    caught: ["M42a", "M25", "M5a", "M5b", "M43a", "M43b", "M4", "M21a", "M22a", "M22b", "M24b"],
     says: /acknowledged as done|all of it was taken|was acked/,
   },
   "says 0 in used.len of received frames": {

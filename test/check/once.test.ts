@@ -67,6 +67,21 @@ describeLinux("a back-end that serves one connection", () => {
     );
   });
 
+  test("one that serves many, and is ended by a signal: which, and that it was started again", async () => {
+    const report = await check(["M25", "M41a"], "--many dies", { once: false });
+    expect(verdicts(report)).toEqual({ M25: "crashed", M41a: "pass" });
+    expect(report.cases[0]!.came).toMatch(/^its process \d+ has ended \(SIGKILL\)/);
+    expect(report.cases[0]!.wrote).toContain("no request 0 is known");
+  });
+
+  test("a command that cannot start it is told with what the shell said", async () => {
+    const socket = `${folder()}/a.sock`;
+    const options = { sockets: [socket], role: "connect" as const, timeoutMs: 100, restart: ["./no-such-switch"] };
+    await expect(runCheck(options, chooseCases(["F5"]))).rejects.toThrow(
+      /no back-end answers: --restart "\.\/no-such-switch": exit code 127\nIt wrote:\n.*not found/,
+    );
+  });
+
   test("without --once it is told apart at the beginning, and what to give is said", async () => {
     await expect(check(["F12a"], "", { once: false })).rejects.toThrow(
       /process \d+ ended with its first connection: .* give --once, and with --restart the command that starts it/,

@@ -1,5 +1,5 @@
-// node one-connection.mjs SOCKET [--connect] [FAULT]: a vhost-user back-end without a data path that serves one connection,
-// writes that it did, and ends. FAULT: "dies" at a request that does not exist, "stays" after its connection, "ends" at once.
+// node one-connection.mjs SOCKET [--connect|--many] [FAULT]: a vhost-user back-end without a data path that writes that it
+// starts, serves one connection and ends, or serves many. FAULT: "dies" at a request that does not exist, "stays" after its connection, "ends" at once.
 
 import { existsSync, rmSync } from "node:fs";
 import { connect, createServer } from "node:net";
@@ -38,6 +38,7 @@ function serve(connection) {
   });
   connection.on("error", () => {});
   connection.on("close", () => {
+    if (words.includes("--many")) return;
     if (fault === "stays") setInterval(() => {}, 1000);
     // Another one than 0, which is this program's own way to say that all went well.
     else process.exit(7);
@@ -48,7 +49,7 @@ if (words.includes("--connect")) serve(connect(path));
 else {
   if (existsSync(path)) rmSync(path);
   const server = createServer((connection) => {
-    server.close();
+    if (!words.includes("--many")) server.close();
     serve(connection);
   });
   server.listen(path);

@@ -81,5 +81,8 @@ test("cases are chosen by id, by the number of a group, by room and with *", () 
   expect(ids("M21b", "F3")).toEqual(["F3", "M21b"]);
   expect(ids("lifecycle")).toEqual(CASES.filter(({ room }) => room === "lifecycle").map(({ id }) => id));
   expect(ids("M*")).toEqual(CASES.filter(({ id, room }) => /^m/i.test(id) || /^m/.test(room)).map(({ id }) => id));
+  expect(chooseCases(["M21"], ["M21a", "m21c"]).map(({ id }) => id)).toEqual(["M21b", "M21d"]);
+  expect(chooseCases(undefined, ["traffic"]).some(({ room }) => room === "traffic")).toBe(false);
+  expect(() => chooseCases(undefined, ["X9"])).toThrow('there is no case "X9"');
   expect(() => chooseCases(["X9"])).toThrow('there is no case "X9": ringbridge check --list names them');
 });

@@ -24,6 +24,8 @@ test.each([
   [["--backend", "/a", "--restart", "x", "--restart", "y"], /--restart is given twice: only with --once/],
   [["--backend", "/a", "--json", "/nonexistent/a.json"], /--json \/nonexistent\/a\.json cannot be written \(ENOENT\)/],
   [["--backend", "/a", "--only", "X9"], /--only X9: there is no case "X9"/],
+  [["--backend", "/a", "--except", "X9"], /--except X9: there is no case "X9"/],
+  [["--backend", "/a", "--only", "F3", "--except", "F3"], /--except F3 leaves no case/],
   [["--backend", "/a", "--timeout", "0"], /It must be a number above 0/],
 ])("bad usage %j", async (words, says) => {
   const io = new FakeIo();

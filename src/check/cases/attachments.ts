@@ -15,6 +15,8 @@ const REPEATS = 1000;
 /** Descriptors that a back-end may keep of many: the last one, and what its own threads open meanwhile. */
 const KEPT_MAX = 8;
 
+const KICK = "vhost-user, SET_VRING_KICK: bit 8 is set when there is no descriptor in the ancillary data";
+
 /** Runs `use` with an eventfd that is closed afterwards. */
 export async function withEventFd<T>(use: (fd: Fd) => Promise<T>): Promise<T> {
   const fd = createEventFd();
@@ -104,26 +106,33 @@ export const ATTACHMENT_CASES: CheckCase[] = [
         throw error;
       }),
   },
-  ...(
-    [
-      ["M24a", "bit 8 (no descriptor) and a descriptor", true],
-      ["M24b", "neither bit 8 nor a descriptor", false],
-    ] as const
-  ).map(
-    ([id, title, noFd]): CheckCase => ({
-      id,
-      room,
-      title: `SET_VRING_KICK with ${title} is refused`,
-      clause: "vhost-user, SET_VRING_KICK: bit 8 is set when there is no descriptor in the ancillary data",
-      sockets: 1,
-      run: async (bench) => {
-        const { link } = await bench.negotiated();
-        return withEventFd(async (fd) =>
-          mustRefuse(await link.outcome("SET_VRING_KICK", vringFd(0, noFd), noFd ? [fd] : [])),
-        );
-      },
-    }),
-  ),
+  {
+    id: "M24a",
+    room,
+    title: "SET_VRING_KICK with bit 8 (no descriptor) and a descriptor does no harm",
+    // The two contradict each other, and which one counts is not said: DPDK refuses, libvhost-user closes the descriptor.
+    clause: KICK,
+    sockets: 1,
+    run: async (bench) => {
+      const { link } = await bench.negotiated();
+      return withEventFd(async (fd) => {
+        const outcome = await link.outcome("SET_VRING_KICK", vringFd(0, true), [fd]);
+        demand(outcome !== "silent", OUTCOME_WORDS[outcome]);
+        return OUTCOME_WORDS[outcome];
+      });
+    },
+  },
+  {
+    id: "M24b",
+    room,
+    title: "SET_VRING_KICK with neither bit 8 nor a descriptor is refused",
+    clause: KICK,
+    sockets: 1,
+    run: async (bench) => {
+      const { link } = await bench.negotiated();
+      return mustRefuse(await link.outcome("SET_VRING_KICK", vringFd(0)));
+    },
+  },
   {
     id: "M40a",
     room,
