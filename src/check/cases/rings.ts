@@ -211,6 +211,7 @@ export const RING_CASES: CheckCase[] = [
         a.reclaim();
         return ring.driver.freeDescriptors === ring.size;
       });
+      await bench.quiet();
       demand((await bench.arrivals(b, 1, 0)).length === 0, "the frame arrived");
     },
   },
