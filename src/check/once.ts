@@ -6,6 +6,8 @@ import type { Restarter } from "./restart.js";
 /** What is known of the process at one socket. */
 interface Server {
   starter: Restarter;
+  /** How it is called where there are several. */
+  name: string;
   /** Connections that are open from here. */
   links: number;
   /** The end of its latest process was looked at. */
@@ -26,7 +28,8 @@ export class OneByOne {
     starters: readonly Restarter[],
     private readonly timeoutMs: number,
   ) {
-    this.servers = starters.map((starter) => ({ starter, links: 0, judged: true }));
+    const names = starters.length === 1 ? ["its process"] : starters.map((_, i) => `its process at socket ${i + 1}`);
+    this.servers = starters.map((starter, i) => ({ starter, name: names[i]!, links: 0, judged: true }));
   }
 
   /** Before a connection: has a process there that no connection was given to, unless one is open. */
@@ -64,12 +67,12 @@ export class OneByOne {
     server.judged = true;
     const ended = await server.starter.untilEnded(this.timeoutMs);
     if (ended === undefined) {
-      this.death ??= `its process did not end within ${this.timeoutMs / 1000} s of its connection`;
+      this.death ??= `${server.name} did not end within ${this.timeoutMs / 1000} s of its connection`;
       await server.starter.end();
       return;
     }
     const bySignal = ended.startsWith("SIG");
     if (!bySignal) server.usual ??= ended;
-    if (ended !== "exit code 0" && ended !== server.usual) this.death ??= `its process ended with ${ended}`;
+    if (ended !== "exit code 0" && ended !== server.usual) this.death ??= `${server.name} ended with ${ended}`;
   }
 }
