@@ -1,8 +1,9 @@
 // `npm run bench:cost -- page|capture`: what it costs a switch under full load to be looked at. One switch, one generator,
 // neighbouring windows in turns with something open and closed: the live page's streams (state, and a snapshot of a ring
-// four times a second), or a capture of one port beside others (--unread: its client takes nothing, so the rings stay full). The switch's main thread and its worker share one core, so
-// that whatever the main thread does is taken from the worker, and its readers share the generator's; what is received is
-// told by second, and by second of the worker's own CPU time: what is left where the main thread has a core of its own.
+// four times a second), or a capture of one port beside others (--unread: its client takes nothing, so the rings stay
+// full). The switch's main thread, its worker and who looks at it share one core, so that whatever that takes is taken from the
+// worker, and the generator has the other; what is received is told by second, and by second of the worker's own CPU time: what
+// is left where the main thread has a core of its own.
 
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
@@ -256,7 +257,7 @@ async function startSwitch(): Promise<{ child: ChildProcess; url: string; socket
 
 function startClient(): ChildProcess {
   const client = fork(join(import.meta.dirname, "client.js"));
-  pinProcess(client.pid!, [cpus[0]]);
+  pinProcess(client.pid!, [cpus[1]]);
   endings.push(async () => {
     if (client.exitCode !== null) return;
     client.disconnect();
