@@ -5,11 +5,11 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Guest, startGuest } from "./lib/guest.js";
-import { Cable, lost, progressOf } from "./lib/moving.js";
+import { Cable, progressOf } from "./lib/moving.js";
 import { anyQemu, describeNeeding } from "./lib/needs.js";
 import { progress, scratch, waitFor } from "./lib/process.js";
 import { type RunningSwitch, socketPort, startSwitch } from "./lib/switch.js";
-import { ping } from "./lib/traffic.js";
+import { ping, Pings } from "./lib/traffic.js";
 
 const PING_INTERVAL_S = 0.05;
 /** What the outage may be, in seconds. */
@@ -63,7 +63,6 @@ describeNeeding(["switch", "qemu"], "live migration", () => {
     const incoming = join(scratch, `${name}-incoming.sock`);
     const target = await moverAt(name, socket, incoming);
     guests.push(target);
-    const count = 600;
     // Both ends make a hash of the stream: a byte that is lost, doubled or changed changes it.
     const receiver = `nc -l -p ${STREAM_PORT} <>/tmp/open | sha256sum >/tmp/received`;
     await mover.must(`rm -f /tmp/received; (setsid sh -c '${receiver}') >/dev/null 2>&1 &`);
@@ -71,7 +70,7 @@ describeNeeding(["switch", "qemu"], "live migration", () => {
     await peer.must("rm -f /tmp/stop");
     const send = `while [ ! -e /tmp/stop ]; do cat /tmp/block; done | tee /tmp/copy | nc ${mover.ip} ${STREAM_PORT}`;
     const stream = await peer.job(`sha256sum </tmp/copy >/tmp/sent & ${send}; wait`);
-    const pings = await peer.job(`ping -c ${count} -i ${PING_INTERVAL_S} ${mover.ip}`);
+    const pings = await Pings.start(peer, mover, PING_INTERVAL_S);
     await sleep(2000);
 
     const monitor = await mover.qmp();
@@ -104,18 +103,18 @@ describeNeeding(["switch", "qemu"], "live migration", () => {
     const before = Number(await mover.must(counter));
     const goesOn = async () => Number(await mover.must(counter)) > before + MORE_BYTES;
     await waitFor("the stream to go on", 120_000, goesOn);
-    const answer = await pings.result(120_000);
+    await sleep(1000);
+    const seen = await pings.end();
     await peer.must("touch /tmp/stop");
     await stream.result(60_000);
     const sent = await peer.must("cat /tmp/sent");
     const received = await mover.must("until [ -s /tmp/received ]; do usleep 100000; done; cat /tmp/received", 60_000);
-    const { all, row } = lost(answer.output, count);
     // One more interval than pings in a row: the last answer came just before the first of them.
-    const silence = (row + 1) * PING_INTERVAL_S;
+    const silence = (seen.row + 1) * PING_INTERVAL_S;
     progress(
       `moved to ${name} in ${seconds.toFixed(1)} s, ` +
         `memory sent in ${result.ram?.["dirty-sync-count"]} rounds, QEMU's downtime ${result.downtime} ms, ` +
-        `${all} of ${count} pings lost, silent for at most ${silence.toFixed(2)} s`,
+        `${seen.lost} of ${seen.sent} pings lost, silent for at most ${silence.toFixed(2)} s`,
     );
     return { sent, received, silence };
   }

@@ -5,14 +5,13 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Guest, startGuest } from "./lib/guest.js";
-import { Cable, lost, progressOf } from "./lib/moving.js";
+import { Cable, progressOf } from "./lib/moving.js";
 import { describeNeeding, type QemuKind } from "./lib/needs.js";
 import { progress, scratch, waitFor } from "./lib/process.js";
 import { type RunningSwitch, socketPort, startSwitch } from "./lib/switch.js";
-import { ping } from "./lib/traffic.js";
+import { ping, Pings } from "./lib/traffic.js";
 
 const PING_INTERVAL_S = 0.05;
-const PINGS = 400;
 const STREAM_PORT = 5002;
 /** Slow enough that much of the memory is still at the source when the guest goes on. */
 const BYTES_PER_SECOND = 16 << 20;
@@ -68,7 +67,7 @@ function suite(qemu: QemuKind, prefix: string): void {
     await peer.must("rm -f /tmp/stop");
     const send = `while [ ! -e /tmp/stop ]; do cat /tmp/block; done | tee /tmp/copy | nc ${mover.ip} ${STREAM_PORT}`;
     const stream = await peer.job(`sha256sum </tmp/copy >/tmp/sent & ${send}; wait`);
-    const pings = await peer.job(`ping -c ${PINGS} -i ${PING_INTERVAL_S} ${mover.ip}`);
+    const pings = await Pings.start(peer, mover, PING_INTERVAL_S);
     await sleep(1000);
 
     await from.execute("migrate-set-parameters", {
@@ -92,16 +91,16 @@ function suite(qemu: QemuKind, prefix: string): void {
     const seconds = (performance.now() - begun) / 1000;
     await mover.kill();
     mover = target;
-    const answer = await pings.result(120_000);
+    await sleep(1000);
+    const seen = await pings.end();
     await peer.must("touch /tmp/stop");
     await stream.result(60_000);
     const sent = await peer.must("cat /tmp/sent");
     const received = await mover.must("until [ -s /tmp/received ]; do usleep 100000; done; cat /tmp/received", 60_000);
-    const { all, row } = lost(answer.output, PINGS);
     progress(
       `QEMU ${qemu} moved to ${name} in ${seconds.toFixed(1)} s, downtime ${result.downtime} ms, ` +
-        `${result.ram?.["postcopy-requests"]} pages asked for, ${all} of ${PINGS} pings lost, ` +
-        `silent for at most ${((row + 1) * PING_INTERVAL_S).toFixed(2)} s`,
+        `${result.ram?.["postcopy-requests"]} pages asked for, ${seen.lost} of ${seen.sent} pings lost, ` +
+        `silent for at most ${((seen.row + 1) * PING_INTERVAL_S).toFixed(2)} s`,
     );
     return { sent, received, requests: result.ram?.["postcopy-requests"] ?? 0 };
   }

@@ -1,5 +1,4 @@
-// What the tests of migrations share: a cable between two switches, QEMU's word on how far it is, and what a peer that
-// pings the guest all the time saw of it.
+// What the tests of migrations share: a cable between two switches, and QEMU's word on how far it is.
 import { HandGuest } from "../../switch/support/hand-guest.js";
 import type { Qmp } from "./qmp.js";
 
@@ -21,18 +20,6 @@ export class Cable {
     clearInterval(this.timer);
     for (const end of this.ends) end.close();
   }
-}
-
-/** The longest row of lost pings in what ping printed, and how many there were in all. */
-export function lost(output: string, count: number): { all: number; row: number } {
-  const answered = new Set([...output.matchAll(/seq=(\d+) /g)].map(([, seq]) => Number(seq)));
-  let row = 0;
-  let longest = 0;
-  for (let seq = 0; seq < count; seq++) {
-    row = answered.has(seq) ? 0 : row + 1;
-    longest = Math.max(longest, row);
-  }
-  return { all: count - answered.size, row: longest };
 }
 
 export interface MigrationInfo {

@@ -10,16 +10,54 @@ export async function ping(
   from: Pick<Guest, "run">,
   to: Pick<Guest, "ip">,
   count: number,
-  interval = 0.05,
+  interval = 0.02,
   bytes = 56,
 ): Promise<number> {
   const limitMs = (count * interval + 30) * 1000;
   return repliesIn((await from.run(pingCommand(to.ip, count, interval, bytes), limitMs)).output);
 }
 
-/** The same pings in the background; repliesIn tells from the job's output how many were answered. */
+/** So many pings in the background; repliesIn tells from the job's output how many were answered. */
 export function pingJob(from: Guest, to: Guest, count: number, interval = 0.05): Promise<Job> {
   return from.job(pingCommand(to.ip, count, interval));
+}
+
+/** More than anything here takes. */
+const PINGS_MOST = 10_000;
+
+/** What a guest that pinged all the while saw: pings sent, lost in all, and in a row at most. */
+export interface PingsSeen {
+  sent: number;
+  lost: number;
+  row: number;
+}
+
+/** Pings for as long as something takes. */
+export class Pings {
+  private constructor(
+    private readonly from: Guest,
+    private readonly job: Job,
+  ) {}
+
+  static async start(from: Guest, to: Guest, intervalSeconds: number): Promise<Pings> {
+    return new Pings(from, await from.job(`ping -c ${PINGS_MOST} -i ${intervalSeconds} ${to.ip}`));
+  }
+
+  /** Ends them, as Ctrl-C does. */
+  async end(): Promise<PingsSeen> {
+    await this.from.must("kill -INT $(pidof ping)");
+    const { output } = await this.job.result(30_000);
+    const sent = Number(/(\d+) packets transmitted/.exec(output)?.[1]);
+    if (!(sent > 0)) throw new Error(`ping said: ${output}`);
+    const answered = new Set([...output.matchAll(/seq=(\d+) /g)].map(([, seq]) => Number(seq)));
+    let row = 0;
+    let longest = 0;
+    for (let seq = 0; seq < sent; seq++) {
+      row = answered.has(seq) ? 0 : row + 1;
+      longest = Math.max(longest, row);
+    }
+    return { sent, lost: sent - answered.size, row: longest };
+  }
 }
 
 export function repliesIn(output: string): number {
