@@ -3,7 +3,7 @@
 
 import { CaptureRings } from "../../src/core/capture-rings.js";
 import * as layout from "../../src/core/layout.js";
-import { acquainted, MOVED } from "./poll.js";
+import { acquainted, again } from "./poll.js";
 import { type Case, expect } from "./lab.js";
 
 const BURST = 64;
@@ -21,28 +21,18 @@ export async function captures(): Promise<Case[]> {
 }
 
 async function captured(bytes: number, capture: "nothing captured" | "ring full" | "all recorded"): Promise<Case> {
-  const { sw, a, b } = await acquainted(bytes);
-  const { core, bridge } = sw;
+  const guests = await acquainted(bytes);
+  const once = again(guests, BURST);
+  const { bridge } = guests.sw;
+  const { port } = guests.a;
   const { u32 } = bridge.views;
-  const queues = [a.port.queues.get(1)!, b.port.queues.get(0)!];
-  const places = queues.flatMap(({ struct }) =>
-    MOVED.map((field) => (struct.at + layout.Queue.fields[field].offset) >>> 2),
-  );
-  const before = places.map((place) => u32[place]!);
-  a.tx.send(BURST);
-  const worker = bridge.workers[0]!.at;
   const rings = new CaptureRings(bridge, layout.FRAME_MAX, RING_BYTES);
-  if (capture !== "nothing captured") await rings.attach(a.port, 0);
-  const ring = a.port.taps.length === 0 ? 0 : u32[(a.port.taps[0]! + layout.Tap.fields.rings.offset) >>> 2]!;
+  if (capture !== "nothing captured") await rings.attach(port, 0);
+  const ring = port.taps.length === 0 ? 0 : u32[(port.taps[0]! + layout.Tap.fields.rings.offset) >>> 2]!;
   const [head, tail] = [layout.CaptureRing.fields.head, layout.CaptureRing.fields.tail].map(
     ({ offset }) => (ring + offset) >>> 2,
   ) as [number, number];
-  const burst = () => {
-    const frames = core.poll(bridge.core.at, worker, 1);
-    for (let p = 0; p < places.length; p++) u32[places[p]!] = before[p]!;
-    return frames;
-  };
-  if (capture === "ring full") while (rings.counts(0).missed === 0) burst();
+  if (capture === "ring full") while (rings.counts(0).missed === 0) once();
   return {
     group: "capture",
     name: `${bytes} B, burst of ${BURST}, ${capture}`,
@@ -50,7 +40,7 @@ async function captured(bytes: number, capture: "nothing captured" | "ring full"
     run() {
       let frames = 0;
       for (let i = 0; i < FRAMES / BURST; i++) {
-        frames += burst();
+        frames += once();
         if (capture === "all recorded") u32[tail] = u32[head]!;
       }
       expect("frames", frames, FRAMES);

@@ -8,7 +8,7 @@ import { type Case, expect } from "./lab.js";
 
 const BURSTS = [1, 4, 16, 32, 64];
 const FRAMES = 1024;
-export const MOVED = ["nextAvail", "nextUsed"] as const;
+const MOVED = ["nextAvail", "nextUsed"] as const;
 
 export async function polls(): Promise<Case[]> {
   const cases: Case[] = [];
@@ -19,6 +19,8 @@ export async function polls(): Promise<Case[]> {
   }
   return cases.sort((a, b) => a.group.localeCompare(b.group));
 }
+
+type Acquainted = Awaited<ReturnType<typeof acquainted>>;
 
 /** Two guests that the switch knows, with frames of one length to send. */
 export async function acquainted(bytes: number) {
@@ -32,8 +34,8 @@ export async function acquainted(bytes: number) {
   return { sw, a, b };
 }
 
-async function alone(bytes: number, burst: number): Promise<Case> {
-  const { sw, a, b } = await acquainted(bytes);
+/** One burst from the first guest to the second, each time anew: the rings are put back after it. It returns the frames moved. */
+export function again({ sw, a, b }: Acquainted, burst: number): () => number {
   const { core, bridge } = sw;
   const { u32 } = bridge.views;
   const queues = [a.port.queues.get(1)!, b.port.queues.get(0)!];
@@ -42,18 +44,24 @@ async function alone(bytes: number, burst: number): Promise<Case> {
   );
   const before = places.map((place) => u32[place]!);
   a.tx.send(burst);
-  const times = FRAMES / burst;
   const worker = bridge.workers[0]!.at;
+  return () => {
+    const frames = core.poll(bridge.core.at, worker, 1);
+    for (let p = 0; p < places.length; p++) u32[places[p]!] = before[p]!;
+    return frames;
+  };
+}
+
+async function alone(bytes: number, burst: number): Promise<Case> {
+  const once = again(await acquainted(bytes), burst);
+  const times = FRAMES / burst;
   return {
     group: "poll alone",
     name: `${bytes} B, burst of ${burst}`,
     operations: FRAMES,
     run() {
       let frames = 0;
-      for (let i = 0; i < times; i++) {
-        frames += core.poll(bridge.core.at, worker, 1);
-        for (let p = 0; p < places.length; p++) u32[places[p]!] = before[p]!;
-      }
+      for (let i = 0; i < times; i++) frames += once();
       expect("frames", frames, FRAMES);
     },
   };
