@@ -11,20 +11,8 @@ set -eu
 packages='dpdk-dev openvswitch-switch-dpdk'
 policy=/usr/sbin/policy-rc.d
 
-say() { printf 'bench-packages: %s\n' "$*" >&2; }
-
-as_root() {
-  if [ "$(id -u)" -eq 0 ]; then "$@"
-  elif command -v sudo >/dev/null; then sudo "$@"
-  else say "this needs root: run as root, or install sudo: $*"; return 1
-  fi
-}
-
-missing_packages() {
-  for package in $packages; do
-    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q ' installed$' || printf '%s ' "$package"
-  done
-}
+# shellcheck source=tools/debian.sh
+. "$(dirname "$0")/debian.sh"
 
 # Debian's way to say that no service may start (invoke-rc.d asks this file). One that is there already stays as it is.
 without_services() {

@@ -19,14 +19,8 @@ cache="${XDG_CACHE_HOME:-$HOME/.cache}/ringbridge"
 qemu10="$cache/qemu-10"
 reason="$cache/qemu-10.reason"
 
-say() { printf 'system-packages: %s\n' "$*" >&2; }
-
-as_root() {
-  if [ "$(id -u)" -eq 0 ]; then "$@"
-  elif command -v sudo >/dev/null; then sudo "$@"
-  else say "this needs root: run as root, or install sudo: $*"; return 1
-  fi
-}
+# shellcheck source=tools/debian.sh
+. "$(dirname "$0")/debian.sh"
 
 # Mirrors have bad minutes: three attempts, then the caller's error.
 retry() {
@@ -35,12 +29,6 @@ retry() {
     [ "$pause" -eq 0 ] || { say "failed, again in $pause s: $*"; sleep "$pause"; }
   done
   return 1
-}
-
-missing_packages() {
-  for package in $packages; do
-    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q ' installed$' || printf '%s ' "$package"
-  done
 }
 
 # True when the QEMU of the release itself is new enough, so that nothing has to be unpacked.

@@ -11,20 +11,8 @@ set -eu
 to="${XDG_CACHE_HOME:-$HOME/.cache}/ringbridge/vhost-user-bridge"
 packages='dpkg-dev gcc libc6-dev pkg-config libglib2.0-dev'
 
-say() { printf 'vhost-user-bridge: %s\n' "$*" >&2; }
-
-as_root() {
-  if [ "$(id -u)" -eq 0 ]; then "$@"
-  elif command -v sudo >/dev/null; then sudo "$@"
-  else say "this needs root: run as root, or install sudo: $*"; return 1
-  fi
-}
-
-missing_packages() {
-  for package in $packages; do
-    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q ' installed$' || printf '%s ' "$package"
-  done
-}
+# shellcheck source=tools/debian.sh
+. "$(dirname "$0")/debian.sh"
 
 case "${1:-}" in
 '') ;;
