@@ -66,7 +66,7 @@ export function addBenchCommands(program: Command, { io, perform }: ProgramParts
     .option(
       "--restart <command>",
       "starts the back-end, at the beginning if it is not there and after a crash",
-      (command: string, before: string[] = []) => [...before, command],
+      collect,
     )
     .option(
       "--once",
