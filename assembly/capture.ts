@@ -143,8 +143,7 @@ export function captureDelivered(worker: Worker, taps: usize, segments: usize, h
 
 /** Lets the host see what the burst of `count` frames of a transmitq has recorded, and charges the queue for it. */
 export function settleCaptures(worker: Worker, queue: Queue, count: u32): void {
-  const turns = min((worker.recorded * BURST) / count, OWED_MOST);
-  queue.owed = min(queue.owed + turns, OWED_MOST);
+  queue.owed = min(queue.owed + (worker.recorded * BURST) / count, OWED_MOST);
   publishCaptures(worker);
 }
 
